@@ -1,0 +1,87 @@
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{intstr::IntOrPercent, names};
+
+/// The units, and how the replicas are spread over them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Topology {
+    /// What a unit is. `Cell`: nodes with the same label `cafe.dev/cell`. `Zone`: nodes with the same label
+    /// `topology.kubernetes.io/zone`. `None`: one unit called `default`, without placement. Immutable. Default `None`.
+    pub unit_type: UnitType,
+    /// Another node label that names the unit of a node, such as `datacenter`. Immutable. Default: the label of `unitType`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 317),
+        regex(pattern = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
+    )]
+    pub node_label_key: Option<String>,
+    /// The units, in order, as the values of the node label: 1 to 64 of them, each at most 40 letters, digits and hyphens, such
+    /// as `CellA`, no two equal when case is ignored. Each gets one InPlaceSet, whose pods are placed with a required node
+    /// affinity. Required unless `unitType` is `None`, and refused then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(length(min = 1, max = 40), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$")),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub values: Vec<String>,
+    /// Units with a size of their own: a number of pods, or a percentage of `spec.replicas`. What is left is spread evenly over
+    /// the other units. `spec.replicas` always wins: pins that do not add up are shrunk or filled up in proportion, and the
+    /// condition `UnitsHealthy` says so. Percentages may add up to at most 100%. Default none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(length(max = 64))]
+    pub unit_replicas: BTreeMap<String, IntOrPercent>,
+    /// What happens to a pod that finds no node in its unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_reschedule: Option<AutoReschedule>,
+}
+
+impl Topology {
+    /// The node label whose value is the name of the unit; `None` if pods are not placed.
+    pub fn placement_key(&self) -> Option<&str> {
+        match self.unit_type {
+            UnitType::None => None,
+            UnitType::Cell => Some(self.node_label_key.as_deref().unwrap_or(names::NODE_LABEL_CELL)),
+            UnitType::Zone => Some(self.node_label_key.as_deref().unwrap_or(names::NODE_LABEL_ZONE)),
+        }
+    }
+}
+
+/// What a unit is.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum UnitType {
+    /// The nodes with the same label `cafe.dev/cell`.
+    Cell,
+    /// The nodes with the same label `topology.kubernetes.io/zone`.
+    Zone,
+    /// One unit, no placement.
+    #[default]
+    None,
+}
+
+/// What happens to a pod that finds no node in its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AutoReschedule {
+    /// Give the place of an unschedulable pod to another unit that is neither pinned nor capped. A Ready pod is never moved for
+    /// it, and nothing moves back by itself. Default false.
+    pub enable: bool,
+    /// Seconds that a pod must have been unschedulable. Default 10.
+    #[schemars(range(min = 0, max = 86_400))]
+    pub initial_delay_seconds: i32,
+}
+
+impl Default for AutoReschedule {
+    fn default() -> Self {
+        Self {
+            enable: false,
+            initial_delay_seconds: 10,
+        }
+    }
+}

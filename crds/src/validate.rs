@@ -1,0 +1,1 @@
+//! Pure rules that the CustomResourceDefinitions cannot say, shared by the webhook and the command line.
