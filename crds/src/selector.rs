@@ -158,7 +158,7 @@ mod tests {
         assert!(!selector().matches([("app", "web"), ("tier", "a")]));
         assert!(!selector().matches([("app", "web"), ("tier", "a"), ("owner", ""), ("phase", "x")]));
         assert!(!selector().matches([("app", "web"), ("tier", "a"), ("owner", ""), ("legacy", "1")]));
-        assert!(!selector().matches(BTreeMap::<String, String>::new()));
+        assert!(!selector().matches(&BTreeMap::<String, String>::new()));
     }
 
     #[test]
