@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 /// Whole seconds since 1970-01-01T00:00:00Z, written as RFC 3339 in UTC (`2026-11-20T22:41:00Z`).
 ///
 /// Fractions of a second in the input are dropped: a moment that was written and read again equals itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Seconds(pub i64);
 
 impl From<Timestamp> for Seconds {

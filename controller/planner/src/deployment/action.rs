@@ -1,0 +1,156 @@
+//! What a CafeDeployment plan asks for, and the events that tell of it once it is done.
+
+use cafe_crds::deployment::CafeDeploymentStatus;
+
+use crate::{
+    Text,
+    identity::{RevisionHash, Uid},
+    revision::Outcome,
+    set::SetSpec,
+    time::Wake,
+};
+
+/// An event on the CafeDeployment, emitted after the write it belongs to has succeeded.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// True for a Warning.
+    pub warning: bool,
+    /// CamelCase reason, from the one word list.
+    pub reason: &'static str,
+    /// What happened, for people.
+    pub note: String,
+    /// Tells apart what must be told once (a token) from what may recur; empty when it may.
+    pub once: String,
+}
+
+impl Event {
+    /// A Normal event.
+    #[must_use]
+    pub fn normal(reason: &'static str, note: String) -> Self {
+        Self {
+            warning: false,
+            reason,
+            note,
+            once: String::new(),
+        }
+    }
+
+    /// A Warning event.
+    #[must_use]
+    pub fn warning(reason: &'static str, note: String) -> Self {
+        Self {
+            warning: true,
+            reason,
+            note,
+            once: String::new(),
+        }
+    }
+}
+
+/// One API call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Create the ControllerRevision of the present template.
+    CreateRevision {
+        /// Its number.
+        number: i64,
+        /// Its short name.
+        hash: RevisionHash,
+    },
+    /// Write a ControllerRevision's number and what it remembers, on exactly this resource version.
+    WriteRevision {
+        /// Name.
+        name: Text,
+        /// Uid.
+        uid: Uid,
+        /// Resource version.
+        rv: u64,
+        /// Its number after the write.
+        number: i64,
+        /// Its older numbers after the write.
+        older: Vec<i64>,
+        /// Its outcome after the write.
+        outcome: Option<Outcome>,
+    },
+    /// Delete a ControllerRevision that nothing names any more.
+    DeleteRevision {
+        /// Name.
+        name: Text,
+        /// Uid.
+        uid: Uid,
+        /// Resource version.
+        rv: u64,
+    },
+    /// Create the InPlaceSet of a unit.
+    CreateSet {
+        /// Name.
+        name: Text,
+        /// Its spec.
+        spec: Box<SetSpec>,
+    },
+    /// Write an InPlaceSet's whole spec, on exactly this resource version.
+    WriteSet {
+        /// Name.
+        name: Text,
+        /// Uid.
+        uid: Uid,
+        /// Resource version.
+        rv: u64,
+        /// Its spec.
+        spec: Box<SetSpec>,
+    },
+    /// Delete the empty InPlaceSet of a unit that is no more.
+    DeleteSet {
+        /// Name.
+        name: Text,
+        /// Uid.
+        uid: Uid,
+        /// Resource version.
+        rv: u64,
+    },
+    /// Write the status on exactly this resource version.
+    WriteStatus {
+        /// The CafeDeployment's resource version.
+        rv: u64,
+        /// The whole status.
+        status: Box<CafeDeploymentStatus>,
+    },
+}
+
+/// An action with the events it earns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// The call.
+    pub action: Action,
+    /// What to tell once it has succeeded.
+    pub events: Vec<Event>,
+}
+
+/// The outcome of one look.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Plan {
+    /// What to do, most urgent first.
+    pub steps: Vec<Step>,
+    /// Events that belong to no write of ours: told once each.
+    pub notices: Vec<Event>,
+    /// When to look again even if nothing happens.
+    pub wake: Wake,
+}
+
+impl Plan {
+    /// Adds a step without events.
+    pub fn act(&mut self, action: Action) {
+        self.steps.push(Step {
+            action,
+            events: Vec::new(),
+        });
+    }
+
+    /// Adds a step that tells `event` once it has succeeded.
+    pub fn act_and_tell(&mut self, action: Action, event: Event) {
+        self.steps.push(Step {
+            action,
+            events: vec![event],
+        });
+    }
+}

@@ -1,0 +1,122 @@
+//! How many pods each unit has: pinned or even, the sum exact, the fewest moves.
+
+use std::collections::BTreeMap;
+
+use cafe_crds::intstr::IntOrPercent;
+
+use crate::{
+    apportion::{evenly, largest_remainder},
+    deployment::Snapshot,
+};
+
+/// The replicas of each unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Allocation {
+    /// Unit and its replicas, in order of the topology.
+    pub units: Vec<(String, i32)>,
+    /// The pins asked for more or fewer pods than `spec.replicas`, which wins.
+    pub pins_fit: bool,
+}
+
+impl Allocation {
+    /// The replicas of a unit, if it is one of the topology's.
+    #[must_use]
+    pub fn of(&self, unit: &str) -> Option<i32> {
+        self.units.iter().find(|(name, _)| name == unit).map(|(_, n)| *n)
+    }
+}
+
+/// Allocates `spec.replicas` over the units of the topology.
+#[must_use]
+pub fn allocate(s: &Snapshot<'_>) -> Allocation {
+    let spec = &s.deployment.spec;
+    let names = s.unit_names();
+    let today: Vec<i32> = names
+        .iter()
+        .map(|n| s.unit(n).map_or(0, |u| u.set.spec.replicas))
+        .collect();
+    let (replicas, pins_fit) = split(spec.replicas, &names, &spec.topology.unit_replicas, &today);
+    Allocation {
+        units: names.into_iter().map(str::to_owned).zip(replicas).collect(),
+        pins_fit,
+    }
+}
+
+/// The split itself: pins first, the rest evenly over the other units, each as near as can be to what it has `today`.
+#[must_use]
+pub fn split(
+    total: i32,
+    names: &[&str],
+    pins: &BTreeMap<String, IntOrPercent>,
+    today: &[i32],
+) -> (Vec<i32>, bool) {
+    let pinned = pinned(total, names, pins);
+    let sum: i32 = pinned.iter().flatten().sum();
+    let free: Vec<usize> = (0..names.len())
+        .filter(|i| pinned.get(*i).is_some_and(Option::is_none))
+        .collect();
+    if sum > total {
+        let weights: Vec<i32> = pinned.iter().map(|p| p.unwrap_or(0)).collect();
+        return (largest_remainder(total, &weights), false);
+    }
+    let mut parts: Vec<i32> = pinned.iter().map(|p| p.unwrap_or(0)).collect();
+    let everywhere: Vec<usize> = (0..names.len()).collect();
+    let (open, fits) = if free.is_empty() {
+        (&everywhere, sum == total)
+    } else {
+        (&free, true)
+    };
+    let prefer: Vec<i32> = open.iter().map(|i| today.get(*i).copied().unwrap_or(0)).collect();
+    for (i, extra) in open.iter().zip(evenly(total - sum, &prefer)) {
+        if let Some(part) = parts.get_mut(*i) {
+            *part += extra;
+        }
+    }
+    (parts, fits)
+}
+
+/// The pods each pinned unit asks for; percentages are apportioned together, so that 50% and 50% of 7 make 7.
+fn pinned(total: i32, names: &[&str], pins: &BTreeMap<String, IntOrPercent>) -> Vec<Option<i32>> {
+    let percent = |name: &&str| match pins.get(*name) {
+        Some(IntOrPercent::Percent(p)) => *p,
+        _ => 0,
+    };
+    let percents: Vec<i32> = names.iter().map(percent).collect();
+    let share = IntOrPercent::Percent(percents.iter().sum()).rounded_down(total);
+    let shares = largest_remainder(share, &percents);
+    let pin = |(name, share): (&&str, i32)| {
+        pins.get(*name).map(|pin| match pin {
+            IntOrPercent::Int(n) => *n,
+            IntOrPercent::Percent(_) => share,
+        })
+    };
+    names.iter().zip(shares).map(pin).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pins(list: &[(&str, IntOrPercent)]) -> BTreeMap<String, IntOrPercent> {
+        list.iter().map(|(n, p)| ((*n).to_owned(), *p)).collect()
+    }
+
+    #[test]
+    fn pins_are_exact_and_the_rest_is_even() {
+        let p = pins(&[("A", IntOrPercent::Int(4))]);
+        assert_eq!(split(11, &["A", "B", "C"], &p, &[0, 0, 0]), (vec![4, 4, 3], true));
+    }
+
+    #[test]
+    fn percentages_that_make_a_whole_leave_no_pod_out() {
+        let p = pins(&[("A", IntOrPercent::Percent(50)), ("B", IntOrPercent::Percent(50))]);
+        assert_eq!(split(7, &["A", "B"], &p, &[0, 0]), (vec![4, 3], true));
+    }
+
+    #[test]
+    fn replicas_win_over_pins_that_do_not_fit() {
+        let p = pins(&[("A", IntOrPercent::Int(8)), ("B", IntOrPercent::Int(4))]);
+        assert_eq!(split(6, &["A", "B"], &p, &[0, 0]), (vec![4, 2], false));
+        assert_eq!(split(15, &["A", "B"], &p, &[0, 0]), (vec![10, 5], false));
+    }
+}

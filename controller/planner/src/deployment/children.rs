@@ -1,0 +1,183 @@
+//! The InPlaceSets: one per unit, each told its replicas, its partition and its share of the budget.
+
+use cafe_crds::{
+    deployment::UnitType,
+    inplaceset::{Placement, UpdateStrategy},
+    intstr::IntOrPercent,
+    names::LABEL_UNIT,
+    reason,
+    selector::Selector,
+};
+
+use crate::{
+    Text,
+    deployment::{
+        Action, Event, Plan, Snapshot, UnitView, allocation::Allocation, grants, release::Step,
+        snapshot::unit_of,
+    },
+    set::{Set, SetSpec},
+};
+
+/// The InPlaceSet's name for a unit.
+#[must_use]
+pub fn set_name(deployment: &str, unit: &str) -> Text {
+    format!("{deployment}-{}", unit.to_ascii_lowercase()).into()
+}
+
+/// Creates, writes and removes InPlaceSets until each says what the release asks of its unit.
+pub fn plan(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, plan: &mut Plan) {
+    let grants = grants::deal(s, step, allocation);
+    for ((unit, replicas), grant) in allocation.units.iter().zip(grants) {
+        let spec = desired(s, step, unit, *replicas, grant);
+        match s.unit(unit) {
+            Some(view) => rewrite(view, spec, plan),
+            None => create(s, unit, spec, plan),
+        }
+    }
+    for view in s.units.iter().filter(|u| allocation.of(unit_of(u.set)).is_none()) {
+        retire(view, plan);
+    }
+}
+
+fn create(s: &Snapshot<'_>, unit: &str, spec: SetSpec, plan: &mut Plan) {
+    let name = set_name(&s.deployment.name, unit);
+    if s.taken.contains(&name) {
+        let note = format!(
+            "unit {unit} needs the InPlaceSet {name}, but one of that name belongs to someone else: rename or delete it"
+        );
+        plan.notices.push(Event {
+            once: name.to_string(),
+            ..Event::warning(reason::NAME_TAKEN, note)
+        });
+    } else if !s.busy {
+        let event = Event::normal(
+            reason::UNIT_CREATED,
+            format!("unit {unit}: InPlaceSet {name} with {} pods", spec.replicas),
+        );
+        plan.act_and_tell(
+            Action::CreateSet {
+                name,
+                spec: Box::new(spec),
+            },
+            event,
+        );
+    }
+}
+
+fn rewrite(view: &UnitView<'_>, spec: SetSpec, plan: &mut Plan) {
+    let set = view.set;
+    if set.spec == spec || view.busy || set.deleting {
+        return;
+    }
+    let mut events = Vec::new();
+    let (from, to) = (set.spec.replicas, spec.replicas);
+    if from != to {
+        let reason = if to > from {
+            reason::SCALED_OUT
+        } else {
+            reason::SCALED_IN
+        };
+        events.push(Event::normal(
+            reason,
+            format!("unit {}: from {from} to {to} pods", unit_of(set)),
+        ));
+    }
+    let action = Action::WriteSet {
+        name: set.name.clone(),
+        uid: set.uid,
+        rv: set.rv,
+        spec: Box::new(spec),
+    };
+    plan.steps
+        .push(crate::deployment::action::Step { action, events });
+}
+
+/// A unit that is no longer in the topology: emptied, then removed.
+fn retire(view: &UnitView<'_>, plan: &mut Plan) {
+    let set = view.set;
+    if view.busy || set.deleting {
+        return;
+    }
+    if set.spec.replicas > 0 {
+        let spec = SetSpec {
+            replicas: 0,
+            update_strategy: UpdateStrategy {
+                partition: IntOrPercent::Int(0),
+                ..set.spec.update_strategy.clone()
+            },
+            ..set.spec.clone()
+        };
+        plan.act(Action::WriteSet {
+            name: set.name.clone(),
+            uid: set.uid,
+            rv: set.rv,
+            spec: Box::new(spec),
+        });
+    } else if view.census.replicas == 0 && view.census.in_flight == 0 {
+        let event = Event::normal(
+            reason::UNIT_REMOVED,
+            format!("unit {}: InPlaceSet {} was empty", unit_of(set), set.name),
+        );
+        plan.act_and_tell(
+            Action::DeleteSet {
+                name: set.name.clone(),
+                uid: set.uid,
+                rv: set.rv,
+            },
+            event,
+        );
+    }
+}
+
+/// Whether the set works on what the release asks of it: the same template, size and partition.
+#[must_use]
+pub fn follows(s: &Snapshot<'_>, step: &Step<'_>, set: &Set, replicas: i32) -> bool {
+    let wanted = partition(step, unit_of(set), replicas);
+    set.spec.digest == s.deployment.spec.digest
+        && set.spec.replicas == replicas
+        && set.spec.update_strategy.partition == IntOrPercent::Int(wanted)
+}
+
+fn partition(step: &Step<'_>, unit: &str, replicas: i32) -> i32 {
+    (replicas - step.quota(unit, replicas)).clamp(0, replicas.max(0))
+}
+
+/// The whole spec of a unit's InPlaceSet.
+fn desired(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32, grant: i32) -> SetSpec {
+    let spec = &s.deployment.spec;
+    let update_strategy = UpdateStrategy {
+        pod_update_policy: spec.strategy.pod_update_policy,
+        partition: IntOrPercent::Int(partition(step, unit, replicas)),
+        max_unavailable: IntOrPercent::Int(grant),
+        paused: s.paused(),
+        base_revision: Some(step.base.name.to_string()),
+        group: Some(format!("{}-{}", step.release.revision, step.release.group)),
+    };
+    let key = spec.topology.placement_key().map(str::to_owned);
+    let value = (spec.topology.unit_type != UnitType::None).then(|| unit.to_owned());
+    SetSpec {
+        replicas,
+        selector: unit_selector(&spec.selector, unit),
+        digest: spec.digest,
+        has_claims: spec.has_claims,
+        min_ready_seconds: spec.min_ready_seconds,
+        // Its revisions are its owner's; it keeps none.
+        revision_history_limit: 0,
+        traffic: spec.traffic.clone(),
+        update_strategy,
+        placement: Some(Placement {
+            unit: unit.to_owned(),
+            node_label_key: key,
+            value,
+        }),
+        restart_at: None,
+    }
+}
+
+fn unit_selector(selector: &Selector, unit: &str) -> Selector {
+    let mut selector = selector.clone();
+    selector
+        .match_labels
+        .insert(LABEL_UNIT.to_owned(), unit.to_owned());
+    selector
+}

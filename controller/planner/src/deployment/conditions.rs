@@ -1,0 +1,219 @@
+//! Conditions as kstatus reads them: Ready always, Reconciling and Stalled only while they hold.
+
+use cafe_crds::{
+    condition::{Condition, ConditionStatus, types},
+    deployment::{Phase, ReleaseState},
+    reason,
+};
+
+use crate::deployment::{Snapshot, allocation::Allocation, children, message, release::Step};
+
+/// One condition before it is compared with the one in the status.
+struct Now {
+    kind: &'static str,
+    status: ConditionStatus,
+    reason: &'static str,
+    message: String,
+}
+
+/// The pods of all units in figures.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Live pods.
+    pub replicas: i32,
+    /// Available pods.
+    pub available: i32,
+    /// Available pods at the target.
+    pub updated_available: i32,
+}
+
+/// All conditions, each with the time of its last flip.
+#[must_use]
+pub fn all(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, totals: Totals) -> Vec<Condition> {
+    let message = message::message(s, step);
+    let mut now = vec![
+        ready(s, step, totals, &message),
+        available(s, totals),
+        progressing(step, &message),
+    ];
+    now.extend(reconciling(s, step, totals, &message));
+    now.push(waiting(step, &message));
+    now.push(paused(s, step));
+    now.push(units_healthy(s, allocation));
+    now.into_iter().map(|c| dated(s, c)).collect()
+}
+
+fn dated(s: &Snapshot<'_>, now: Now) -> Condition {
+    let before = s
+        .deployment
+        .status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == now.kind);
+    let since = before
+        .filter(|c| c.status == now.status)
+        .map_or(s.now.wall, |c| c.last_transition_time);
+    Condition {
+        type_: now.kind.to_owned(),
+        status: now.status,
+        observed_generation: Some(s.deployment.generation),
+        last_transition_time: since,
+        reason: now.reason.to_owned(),
+        message: now.message,
+    }
+}
+
+fn is_settled(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals) -> bool {
+    let replicas = s.deployment.spec.replicas;
+    step.is_complete() && totals.replicas == replicas && totals.updated_available == replicas
+}
+
+fn ready(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals, message: &str) -> Now {
+    let settled = is_settled(s, step, totals);
+    let reason = if settled {
+        reason::ALL_REPLICAS_READY
+    } else {
+        unready_reason(step)
+    };
+    Now {
+        kind: types::READY,
+        status: settled.into(),
+        reason,
+        message: message.to_owned(),
+    }
+}
+
+fn unready_reason(step: &Step<'_>) -> &'static str {
+    match step.release.state {
+        ReleaseState::WaitingForConfirmation => reason::WAITING_FOR_CONFIRMATION,
+        ReleaseState::Paused => reason::PAUSED,
+        ReleaseState::Completed => reason::REPLICAS_NOT_READY,
+        _ => reason::RELEASE_PROGRESSING,
+    }
+}
+
+fn reconciling(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals, message: &str) -> Option<Now> {
+    (!is_settled(s, step, totals)).then(|| Now {
+        kind: types::RECONCILING,
+        status: ConditionStatus::True,
+        reason: unready_reason(step),
+        message: message.to_owned(),
+    })
+}
+
+fn available(s: &Snapshot<'_>, totals: Totals) -> Now {
+    let floor = (s.deployment.spec.replicas - s.budget()).max(0);
+    let enough = is_available(s, totals);
+    let reason = if enough {
+        reason::MINIMUM_REPLICAS_AVAILABLE
+    } else {
+        reason::MINIMUM_REPLICAS_UNAVAILABLE
+    };
+    let message = format!(
+        "{} of {} pods are available; at least {floor} must be",
+        totals.available, s.deployment.spec.replicas
+    );
+    Now {
+        kind: types::AVAILABLE,
+        status: enough.into(),
+        reason,
+        message,
+    }
+}
+
+fn is_available(s: &Snapshot<'_>, totals: Totals) -> bool {
+    totals.available >= (s.deployment.spec.replicas - s.budget()).max(0)
+}
+
+fn progressing(step: &Step<'_>, message: &str) -> Now {
+    let (status, reason) = match step.release.state {
+        ReleaseState::Completed => (ConditionStatus::True, reason::NEW_REVISION_AVAILABLE),
+        ReleaseState::WaitingForConfirmation => (ConditionStatus::Unknown, reason::WAITING_FOR_CONFIRMATION),
+        ReleaseState::Paused => (ConditionStatus::Unknown, reason::PAUSED),
+        _ => (ConditionStatus::True, reason::RELEASE_PROGRESSING),
+    };
+    Now {
+        kind: types::PROGRESSING,
+        status,
+        reason,
+        message: message.to_owned(),
+    }
+}
+
+fn waiting(step: &Step<'_>, message: &str) -> Now {
+    let waits = step.release.confirm_token.is_some();
+    let (reason, message) = if waits {
+        (reason::WAITING_FOR_CONFIRMATION, message.to_owned())
+    } else {
+        (reason::NOTHING_TO_CONFIRM, String::new())
+    };
+    Now {
+        kind: types::WAITING_FOR_CONFIRMATION,
+        status: waits.into(),
+        reason,
+        message,
+    }
+}
+
+fn paused(s: &Snapshot<'_>, step: &Step<'_>) -> Now {
+    let paused = s.paused();
+    let (reason, message) = if paused {
+        (
+            reason::PAUSED,
+            format!("spec.strategy.pause holds revision {}", step.release.revision),
+        )
+    } else {
+        (reason::NOT_PAUSED, String::new())
+    };
+    Now {
+        kind: types::PAUSED,
+        status: paused.into(),
+        reason,
+        message,
+    }
+}
+
+fn units_healthy(s: &Snapshot<'_>, allocation: &Allocation) -> Now {
+    let name = |unit: &str| children::set_name(&s.deployment.name, unit);
+    let taken = allocation
+        .units
+        .iter()
+        .find(|(unit, _)| s.unit(unit).is_none() && s.taken.contains(&name(unit)));
+    let (healthy, reason, message) = if let Some((unit, _)) = taken {
+        let message = format!(
+            "unit {unit}: the InPlaceSet {} belongs to someone else: rename or delete it",
+            name(unit)
+        );
+        (false, reason::NAME_TAKEN, message)
+    } else if allocation.pins_fit {
+        (true, reason::ALL_UNITS_HEALTHY, String::new())
+    } else {
+        let total = s.deployment.spec.replicas;
+        let message = format!(
+            "spec.topology.unitReplicas do not add up to spec.replicas ({total}), which wins: adjust one of them"
+        );
+        (false, reason::PINS_DO_NOT_FIT, message)
+    };
+    Now {
+        kind: types::UNITS_HEALTHY,
+        status: healthy.into(),
+        reason,
+        message,
+    }
+}
+
+/// The one word for people. No program decides by it.
+#[must_use]
+pub fn phase(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals) -> Phase {
+    match step.release.state {
+        ReleaseState::WaitingForConfirmation => Phase::Waiting,
+        ReleaseState::Paused => Phase::Paused,
+        ReleaseState::RollingBack => Phase::RollingBack,
+        ReleaseState::Aborted => Phase::Aborted,
+        ReleaseState::Failed => Phase::Degraded,
+        ReleaseState::Executing => Phase::Progressing,
+        ReleaseState::Completed if is_settled(s, step, totals) => Phase::Healthy,
+        ReleaseState::Completed if is_available(s, totals) => Phase::Progressing,
+        ReleaseState::Completed => Phase::Degraded,
+    }
+}

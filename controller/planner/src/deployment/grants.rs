@@ -1,0 +1,217 @@
+//! The budget of the CafeDeployment, handed out over its InPlaceSets: the sum never exceeds `maxUnavailable`, not even
+//! while it moves (shrink, wait until acknowledged, then grow).
+
+use cafe_crds::intstr::IntOrPercent;
+
+use crate::{
+    apportion::evenly,
+    deployment::{Snapshot, UnitView, allocation::Allocation, release::Step, snapshot::unit_of},
+};
+
+/// A unit as the dealer sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hand {
+    /// The grant it has now; none if it does not exist yet.
+    pub current: Option<i32>,
+    /// Pods out of service or reserved.
+    pub out: i32,
+    /// Reservations in its journal.
+    pub in_flight: i32,
+    /// Pods it has yet to move and has not reserved.
+    pub demand: i32,
+    /// It has seen and acknowledged its grant.
+    pub acknowledged: bool,
+}
+
+/// The grant of each unit of the allocation, as it may be written now.
+#[must_use]
+pub fn deal(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Vec<i32> {
+    let hands: Vec<Hand> = allocation
+        .units
+        .iter()
+        .map(|(unit, replicas)| hand(s.unit(unit), step, unit, *replicas))
+        .collect();
+    // Units on their way out count, though they are dealt nothing more.
+    let leaving: Vec<&UnitView<'_>> = s
+        .units
+        .iter()
+        .filter(|u| allocation.of(unit_of(u.set)).is_none())
+        .collect();
+    let held: i32 = leaving
+        .iter()
+        .map(|u| grant_of(u).min(u.census.in_flight + u.census.broken))
+        .sum();
+    let budget = (s.budget() - held).max(0);
+    let wanted = wanted(budget, &hands);
+    within(budget, &wanted, &hands)
+}
+
+fn grant_of(view: &UnitView<'_>) -> i32 {
+    match view.set.spec.update_strategy.max_unavailable {
+        IntOrPercent::Int(n) => n,
+        IntOrPercent::Percent(_) => 0,
+    }
+}
+
+fn hand(view: Option<&UnitView<'_>>, step: &Step<'_>, unit: &str, replicas: i32) -> Hand {
+    let Some(view) = view else {
+        return Hand {
+            acknowledged: true,
+            ..Hand::default()
+        };
+    };
+    let c = view.census;
+    let to_move = if step.is_complete() {
+        0
+    } else {
+        step.quota(unit, replicas) - c.updated_available
+    };
+    Hand {
+        current: Some(grant_of(view)),
+        out: c.broken.saturating_add(c.in_flight),
+        in_flight: c.in_flight,
+        demand: to_move.saturating_sub(c.in_flight).max(0),
+        acknowledged: !view.busy && view.set.status.observed_generation == Some(view.set.generation),
+    }
+}
+
+/// What each unit should have: today's grants as long as they serve, else a new deal.
+fn wanted(budget: i32, hands: &[Hand]) -> Vec<i32> {
+    if serves(budget, hands) {
+        return hands.iter().map(|h| h.current.unwrap_or(0)).collect();
+    }
+    let mut left = budget;
+    // What is out already is spent, whoever took it out.
+    let mut grants: Vec<i32> = hands.iter().map(|h| take(&mut left, h.out)).collect();
+    let mut demand: Vec<i32> = hands.iter().map(|h| h.demand).collect();
+    while left > 0 && demand.iter().any(|d| *d > 0) {
+        for (grant, d) in grants.iter_mut().zip(&mut demand).filter(|(_, d)| **d > 0) {
+            let one = take(&mut left, 1);
+            *grant += one;
+            *d -= one;
+        }
+    }
+    // What nobody asks for now is dealt evenly, so that the next group seldom needs a new deal.
+    let spare = evenly(left, &grants.iter().map(|g| -g).collect::<Vec<_>>());
+    grants.iter().zip(spare).map(|(g, s)| g + s).collect()
+}
+
+fn take(left: &mut i32, most: i32) -> i32 {
+    let taken = most.clamp(0, (*left).max(0));
+    *left -= taken;
+    taken
+}
+
+/// Whether today's grants may stay: all dealt, within the budget, and nobody starves who could be helped.
+fn serves(budget: i32, hands: &[Hand]) -> bool {
+    if hands.iter().any(|h| h.current.is_none()) {
+        return false;
+    }
+    let current = |h: &Hand| h.current.unwrap_or(0);
+    let sum: i32 = hands.iter().map(current).sum();
+    if sum > budget {
+        return false;
+    }
+    let effective: i32 = hands.iter().map(|h| current(h).max(h.out)).sum();
+    let can_take = |h: &Hand| h.demand > 0 && current(h) > h.out;
+    if effective > budget {
+        // Somewhere more is out than granted: nobody may take more.
+        return !hands.iter().any(can_take);
+    }
+    let starves = |h: &Hand| h.demand > 0 && current(h) <= h.out;
+    let idle = |h: &Hand| h.demand == 0 && h.in_flight == 0 && current(h) > h.out;
+    !hands.iter().any(starves) || (effective == budget && !hands.iter().any(idle))
+}
+
+/// Moves towards `wanted` without the sum ever exceeding the budget: shrink first; grow only when every unit has
+/// acknowledged what it has.
+fn within(budget: i32, wanted: &[i32], hands: &[Hand]) -> Vec<i32> {
+    let shrunk: Vec<i32> = hands
+        .iter()
+        .zip(wanted)
+        .map(|(h, w)| h.current.map_or(0, |c| c.min(*w)))
+        .collect();
+    let shrinking = hands
+        .iter()
+        .zip(&shrunk)
+        .any(|(h, g)| h.current.is_some_and(|c| c > *g));
+    let settled = !shrinking && hands.iter().all(|h| h.acknowledged);
+    if !settled {
+        return shrunk;
+    }
+    let used: i32 = hands
+        .iter()
+        .zip(&shrunk)
+        .map(|(h, g)| (*g).max(h.in_flight))
+        .sum();
+    let mut room = (budget - used).max(0);
+    shrunk
+        .iter()
+        .zip(wanted)
+        .map(|(g, w)| g + take(&mut room, w - g))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(current: i32, out: i32, demand: i32) -> Hand {
+        Hand {
+            current: Some(current),
+            out,
+            in_flight: out,
+            demand,
+            acknowledged: true,
+        }
+    }
+
+    fn dealt(budget: i32, hands: &[Hand]) -> Vec<i32> {
+        within(budget, &wanted(budget, hands), hands)
+    }
+
+    #[test]
+    fn two_new_units_share_the_budget() {
+        let new = Hand {
+            acknowledged: true,
+            ..Hand::default()
+        };
+        assert_eq!(dealt(2, &[new, new]), [1, 1]);
+        assert_eq!(dealt(1, &[new, new]), [1, 0]);
+    }
+
+    #[test]
+    fn grants_that_serve_stay_where_they_are() {
+        assert_eq!(dealt(2, &[unit(1, 1, 1), unit(1, 1, 1)]), [1, 1]);
+        assert_eq!(dealt(5, &[unit(3, 0, 0), unit(2, 0, 0)]), [3, 2]);
+    }
+
+    #[test]
+    fn an_idle_unit_gives_its_grant_up_first_and_only_then_the_other_grows() {
+        let before = [unit(1, 0, 0), unit(0, 0, 2)];
+        assert_eq!(dealt(1, &before), [0, 0]);
+        let unacknowledged = [
+            Hand {
+                acknowledged: false,
+                ..unit(0, 0, 0)
+            },
+            unit(0, 0, 2),
+        ];
+        assert_eq!(dealt(1, &unacknowledged), [0, 0]);
+        assert_eq!(dealt(1, &[unit(0, 0, 0), unit(0, 0, 2)]), [0, 1]);
+    }
+
+    #[test]
+    fn a_unit_that_lost_pods_by_itself_stops_the_others() {
+        let broken = Hand {
+            in_flight: 0,
+            ..unit(1, 3, 0)
+        };
+        let grants = dealt(2, &[unit(1, 0, 2), broken]);
+        assert_eq!(
+            grants.first(),
+            Some(&0),
+            "the healthy unit takes nothing more: {grants:?}"
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! The CafeDeployment planner: revisions, units, groups, gates and the budget, as InPlaceSet specs.
+//!
+//! [`plan`] reads as the story of a release: which revision the template is ([`target`]), how many pods each unit has
+//! ([`allocation`]), which groups there are ([`groups`]), which group is in hand and whether its gate may open
+//! ([`release`]), what each InPlaceSet is to do ([`children`], [`grants`]), and what the status says ([`status`]).
+
+pub mod action;
+pub mod allocation;
+pub mod children;
+pub mod conditions;
+pub mod grants;
+pub mod groups;
+pub mod history;
+pub mod message;
+pub mod release;
+pub mod snapshot;
+pub mod status;
+pub mod target;
+
+pub use action::{Action, Event, Plan};
+pub use snapshot::{Deployment, DeploymentSpec, Snapshot, UnitView};
+
+/// Decides everything that can be decided about one CafeDeployment now.
+#[must_use]
+pub fn plan(s: &Snapshot<'_>) -> Plan {
+    let mut plan = Plan::default();
+    if s.deployment.deleting {
+        return plan;
+    }
+    let allocation = allocation::allocate(s);
+    let Some(target) = target::find(s, &mut plan) else {
+        return plan;
+    };
+    let Some(step) = release::advance(s, target, &allocation, &mut plan) else {
+        return plan;
+    };
+    // A decision is latched in the status before a pod is touched: the InPlaceSets follow what is written, not what
+    // is about to be.
+    if step.is_latched(s) {
+        children::plan(s, &step, &allocation, &mut plan);
+    }
+    status::write(s, &step, &allocation, &mut plan);
+    history::prune(s, &step, &mut plan);
+    plan
+}

@@ -1,0 +1,452 @@
+//! The release in hand: which group runs, whether its gate may open, when it is complete.
+
+use cafe_crds::{
+    deployment::{GroupState, GroupStatus, LastAction, ReleaseState, ReleaseStatus, UnitQuota},
+    reason,
+};
+
+use crate::{
+    deployment::{Event, Plan, Snapshot, allocation::Allocation, children, groups, message, target},
+    revision::{Outcome, Revision},
+};
+
+/// How pods are moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing has completed yet: no gates.
+    Install,
+    /// From a good revision to another, group by group.
+    Gated,
+    /// Back to the good revision: no gates.
+    Rollback,
+}
+
+/// The release after this look.
+#[derive(Clone, Debug)]
+pub struct Step<'a> {
+    /// The revision pods move to.
+    pub target: &'a Revision,
+    /// The revision pods stay at until their group: the target itself when there is none.
+    pub base: &'a Revision,
+    /// How pods are moved.
+    pub kind: Kind,
+    /// The release as it is to be written.
+    pub release: ReleaseStatus,
+    /// What its change earns.
+    pub events: Vec<Event>,
+}
+
+impl Step<'_> {
+    /// Whether everything the InPlaceSets depend on is in the status already.
+    #[must_use]
+    pub fn is_latched(&self, s: &Snapshot<'_>) -> bool {
+        s.stored().is_some_and(|stored| {
+            let (a, b) = (stored, &self.release);
+            a.revision == b.revision
+                && a.from_revision == b.from_revision
+                && a.group == b.group
+                && a.confirmed_through == b.confirmed_through
+                && a.quota == b.quota
+                && (a.state == ReleaseState::Completed) == (b.state == ReleaseState::Completed)
+        })
+    }
+
+    /// Whether every pod has reached the target.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.release.state == ReleaseState::Completed
+    }
+
+    /// Pods of a unit that may be at the target now.
+    #[must_use]
+    pub fn quota(&self, unit: &str, replicas: i32) -> i32 {
+        if self.is_complete() || self.kind != Kind::Gated {
+            return replicas;
+        }
+        self.release
+            .quota
+            .iter()
+            .find(|q| q.name == unit)
+            .map_or(0, |q| q.updated)
+    }
+}
+
+/// Takes the release one step further: starts it, lets the next group in, holds it at its gate or completes it.
+/// None when a revision has to be written first.
+pub fn advance<'a>(
+    s: &Snapshot<'a>,
+    target: &'a Revision,
+    allocation: &Allocation,
+    plan: &mut Plan,
+) -> Option<Step<'a>> {
+    let mut step = match s.stored() {
+        Some(stored) if stored.revision == target.number => go_on(s, target, stored, allocation),
+        stored => start(s, target, stored, allocation, plan)?,
+    };
+    if step.is_complete() {
+        return Some(step);
+    }
+    if is_group_done(s, &step) {
+        finish_group(s, &mut step, plan)?;
+    }
+    pass_gate(s, &mut step);
+    hold(s, &mut step);
+    describe(s, &mut step);
+    Some(step)
+}
+
+fn kind_of(from: Option<&Revision>) -> Kind {
+    match from {
+        None => Kind::Install,
+        // A rollback leaves its revision marked, so the mark tells a rollback from a release.
+        Some(from) if from.outcome == Some(Outcome::Abandoned) => Kind::Rollback,
+        Some(_) => Kind::Gated,
+    }
+}
+
+fn go_on<'a>(
+    s: &Snapshot<'a>,
+    target: &'a Revision,
+    stored: &ReleaseStatus,
+    allocation: &Allocation,
+) -> Step<'a> {
+    let from = stored.from_revision.and_then(|number| s.revision(number));
+    // A base that was deleted by hand does not open the gates.
+    let kind = if stored.from_revision.is_some() && from.is_none() {
+        Kind::Gated
+    } else {
+        kind_of(from)
+    };
+    let base = if kind == Kind::Gated {
+        from.unwrap_or(target)
+    } else {
+        target
+    };
+    let mut release = stored.clone();
+    if release.state != ReleaseState::Completed {
+        release.quota = groups::rescale(&stored.quota, &allocation.units);
+        if kind != Kind::Gated {
+            release.quota.iter_mut().for_each(|q| q.updated = q.replicas);
+        }
+    }
+    Step {
+        target,
+        base,
+        kind,
+        release,
+        events: Vec::new(),
+    }
+}
+
+fn start<'a>(
+    s: &Snapshot<'a>,
+    target: &'a Revision,
+    stored: Option<&ReleaseStatus>,
+    allocation: &Allocation,
+    plan: &mut Plan,
+) -> Option<Step<'a>> {
+    let rollback = target::is_return_to_base(s, target);
+    let previous = stored
+        .and_then(|r| s.revision(r.revision))
+        .filter(|r| r.uid != target.uid);
+    let unfinished = stored.is_some_and(|r| r.state != ReleaseState::Completed);
+    if let Some(previous) = previous
+        && (rollback || unfinished)
+        && !target::mark(previous, Outcome::Abandoned, plan)
+    {
+        return None;
+    }
+    let from = if rollback {
+        previous
+    } else {
+        target::last_completed(s, target)
+    };
+    let kind = if rollback { Kind::Rollback } else { kind_of(from) };
+    let mut quota = groups::rescale(&[], &allocation.units);
+    let strategy = &s.deployment.spec.strategy;
+    let lost = stored.is_none() && target.outcome == Some(Outcome::Completed);
+    let units = open_first(s, kind, &mut quota);
+    let first = GroupStatus {
+        number: 1,
+        kind: groups::kind(strategy, 1),
+        units,
+        state: GroupState::Executing,
+    };
+    let release = ReleaseStatus {
+        revision: target.number,
+        from_revision: from.map(|r| r.number),
+        // A status that was lost (restored from a backup) while nothing was under way moves no pod.
+        state: if lost {
+            ReleaseState::Completed
+        } else {
+            ReleaseState::Executing
+        },
+        group: 1,
+        group_total: 1,
+        groups: if lost { Vec::new() } else { vec![first] },
+        last_action: stored.and_then(|r| r.last_action.clone()),
+        quota: if lost { Vec::new() } else { quota },
+        ..ReleaseStatus::default()
+    };
+    let base = if kind == Kind::Gated {
+        from.unwrap_or(target)
+    } else {
+        target
+    };
+    let mut step = Step {
+        target,
+        base,
+        kind,
+        release,
+        events: Vec::new(),
+    };
+    if !lost {
+        tell_start(s, &mut step, stored.filter(|_| unfinished));
+    }
+    Some(step)
+}
+
+fn open_first(
+    s: &Snapshot<'_>,
+    kind: Kind,
+    quota: &mut [UnitQuota],
+) -> std::collections::BTreeMap<String, i32> {
+    let spec = &s.deployment.spec;
+    if kind == Kind::Gated {
+        return groups::open(&spec.strategy, spec.replicas, 1, quota);
+    }
+    quota.iter_mut().for_each(|q| q.updated = q.replicas);
+    quota
+        .iter()
+        .filter(|q| q.updated > 0)
+        .map(|q| (q.name.clone(), q.updated))
+        .collect()
+}
+
+fn tell_start(s: &Snapshot<'_>, step: &mut Step<'_>, superseded: Option<&ReleaseStatus>) {
+    let (new, from) = (step.target.number, step.release.from_revision);
+    if step.kind == Kind::Rollback {
+        let note = format!(
+            "back from revision {} to revision {new}, without gates",
+            from.unwrap_or_default()
+        );
+        step.events.push(Event::warning(reason::ROLLBACK_STARTED, note));
+        return;
+    }
+    if let Some(old) = superseded {
+        step.events.push(target::superseded(old.revision, new));
+    }
+    let note = match from {
+        Some(from) => format!(
+            "from revision {from} to revision {new} over {} pods",
+            s.deployment.spec.replicas
+        ),
+        None => format!(
+            "revision {new} over {} pods, without gates: nothing has completed yet",
+            s.deployment.spec.replicas
+        ),
+    };
+    step.events.push(Event::normal(reason::RELEASE_STARTED, note));
+    tell_group(step);
+}
+
+fn tell_group(step: &mut Step<'_>) {
+    let number = step.release.group;
+    let units = step
+        .release
+        .groups
+        .iter()
+        .find(|g| g.number == number)
+        .map(|g| message::units(&g.units));
+    let note = format!(
+        "group {number} of revision {}: {}",
+        step.release.revision,
+        units.unwrap_or_default()
+    );
+    step.events.push(Event::normal(reason::GROUP_STARTED, note));
+}
+
+/// Every pod of the groups let in so far is updated, available and out of the journal, and each unit works on exactly
+/// the plan that is latched.
+fn is_group_done(s: &Snapshot<'_>, step: &Step<'_>) -> bool {
+    if s.stored()
+        .is_none_or(|r| r.revision != step.release.revision || r.quota != step.release.quota)
+    {
+        return false;
+    }
+    step.release.quota.iter().all(|q| {
+        s.unit(&q.name).is_some_and(|u| {
+            let acknowledged = !u.busy && u.set.status.observed_generation == Some(u.set.generation);
+            let works_on_it = children::follows(s, step, u.set, q.replicas);
+            acknowledged && works_on_it && u.census.in_flight == 0 && u.census.updated_available >= q.updated
+        })
+    })
+}
+
+fn finish_group(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Option<()> {
+    let number = step.release.group;
+    let left: i32 = groups::left(&step.release.quota).iter().sum();
+    // A gate that was announced stands, even when scaling has left nothing behind it.
+    let last = left == 0 && (number >= step.release.group_total || step.kind != Kind::Gated);
+    if let Some(group) = step
+        .release
+        .groups
+        .iter_mut()
+        .find(|g| g.number == number && g.state != GroupState::Done)
+    {
+        group.state = GroupState::Done;
+        let note = format!(
+            "group {number} of revision {}: {}",
+            step.release.revision,
+            message::units(&group.units)
+        );
+        step.events.push(Event::normal(reason::GROUP_COMPLETED, note));
+    }
+    if last {
+        return complete(step, plan);
+    }
+    if step.release.waiting_since.is_none() && !gate_may_open(s, step) {
+        step.release.waiting_since = Some(s.now.wall);
+        if needs_confirmation(s) {
+            let token = token(step);
+            let note =
+                format!("gate {token} waits for confirmation: set spec.release.confirm to \"{token}\"");
+            step.events
+                .push(Event::normal(reason::WAITING_FOR_CONFIRMATION, note));
+        }
+    } else if step.release.waiting_since.is_none() {
+        open_next(s, step);
+    }
+    Some(())
+}
+
+/// The outcome is on record before the status says so: a status that is lost then finds it.
+fn complete(step: &mut Step<'_>, plan: &mut Plan) -> Option<()> {
+    if !target::mark(step.target, Outcome::Completed, plan) {
+        return None;
+    }
+    let revision = step.release.revision;
+    step.release.state = ReleaseState::Completed;
+    step.release.quota = Vec::new();
+    step.release.group_total = step.release.group;
+    let reason = if step.kind == Kind::Rollback {
+        reason::ROLLBACK_COMPLETED
+    } else {
+        reason::RELEASE_COMPLETED
+    };
+    step.events.push(Event::normal(
+        reason,
+        format!("every pod runs revision {revision}"),
+    ));
+    Some(())
+}
+
+fn needs_confirmation(s: &Snapshot<'_>) -> bool {
+    s.deployment.spec.strategy.need_waiting_for_confirm
+}
+
+/// The token that opens the gate after the group in hand.
+#[must_use]
+pub fn token(step: &Step<'_>) -> String {
+    format!("{}/{}", step.release.revision, step.release.group)
+}
+
+/// The confirm token in the spec, if it opens the gate after the group in hand.
+fn confirmation(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
+    let given = s.deployment.spec.release.as_ref()?.confirm.clone()?;
+    let opens = given == token(step) || given == format!("{}/all", step.release.revision);
+    opens.then_some(given)
+}
+
+fn gate_may_open(s: &Snapshot<'_>, step: &Step<'_>) -> bool {
+    !s.paused() && (!needs_confirmation(s) || confirmation(s, step).is_some())
+}
+
+/// Confirm is a level: the gate opens whenever it waits and the token is there.
+fn pass_gate(s: &Snapshot<'_>, step: &mut Step<'_>) {
+    if step.release.waiting_since.is_some() && !step.is_complete() && gate_may_open(s, step) {
+        open_next(s, step);
+    }
+}
+
+fn open_next(s: &Snapshot<'_>, step: &mut Step<'_>) {
+    let spec = &s.deployment.spec;
+    let passed = step.release.group;
+    if let Some(token) = confirmation(s, step).filter(|_| needs_confirmation(s)) {
+        step.events.push(Event::normal(
+            reason::CONFIRMED,
+            format!("gate {} opens by \"{token}\"", self::token(step)),
+        ));
+        step.release.last_action = Some(LastAction {
+            token,
+            by: None,
+            at: s.now.wall,
+        });
+        step.release.confirmed_through = passed;
+    }
+    step.release.waiting_since = None;
+    step.release.group = passed + 1;
+    let units = groups::open(&spec.strategy, spec.replicas, passed + 1, &mut step.release.quota);
+    let kind = groups::kind(&spec.strategy, passed + 1);
+    step.release.groups.retain(|g| g.number <= passed);
+    step.release.groups.push(GroupStatus {
+        number: passed + 1,
+        kind,
+        units,
+        state: GroupState::Executing,
+    });
+    tell_group(step);
+}
+
+/// The state as people read it. Nothing decides by it but Completed.
+fn hold(s: &Snapshot<'_>, step: &mut Step<'_>) {
+    if step.is_complete() {
+        return;
+    }
+    let state = match step.kind {
+        _ if s.paused() => ReleaseState::Paused,
+        _ if step.release.waiting_since.is_some() => ReleaseState::WaitingForConfirmation,
+        Kind::Rollback => ReleaseState::RollingBack,
+        Kind::Gated | Kind::Install => ReleaseState::Executing,
+    };
+    let before = s
+        .stored()
+        .filter(|r| r.revision == step.release.revision)
+        .map(|r| r.state);
+    let paused = before == Some(ReleaseState::Paused);
+    if state == ReleaseState::Paused && !paused {
+        let note = format!(
+            "the release of revision {} starts no further pod",
+            step.release.revision
+        );
+        step.events.push(Event::normal(reason::RELEASE_PAUSED, note));
+    } else if paused && state != ReleaseState::Paused {
+        step.events.push(Event::normal(
+            reason::RELEASE_RESUMED,
+            format!("revision {}", step.release.revision),
+        ));
+    }
+    step.release.state = state;
+}
+
+/// Fills in what follows from the decision: the groups ahead, their number, the token, the summary.
+fn describe(s: &Snapshot<'_>, step: &mut Step<'_>) {
+    let spec = &s.deployment.spec;
+    let waits = step.release.state == ReleaseState::WaitingForConfirmation;
+    step.release.confirm_token = waits.then(|| token(step));
+    if step.is_complete() {
+        step.release.waiting_since = None;
+    }
+    let release = &mut step.release;
+    if release.state != ReleaseState::Completed {
+        let (ahead, total) = groups::ahead(&spec.strategy, spec.replicas, release.group, &release.quota);
+        // A gate that has been announced stays: see `finish_group`.
+        let announced = release.group_total > release.group || release.waiting_since.is_some();
+        release.group_total = total.max(release.group + i32::from(announced));
+        release.groups.retain(|g| g.number <= release.group);
+        let done = release.groups.len().saturating_sub(groups::SHOWN_DONE + 1);
+        release.groups.drain(..done);
+        release.groups.extend(ahead);
+    }
+    release.summary = Some(format!("{}/{}", release.group, release.group_total));
+}

@@ -1,0 +1,148 @@
+//! What the CafeDeployment planner sees.
+
+use cafe_crds::{
+    deployment::{CafeDeploymentStatus, ReleaseControls, ReleaseStatus, Strategy, Topology, UnitType},
+    names::DEFAULT_UNIT,
+    selector::Selector,
+    time::Seconds,
+    traffic::Traffic,
+};
+
+use crate::{
+    Text,
+    identity::{Digest, Uid},
+    revision::Revision,
+    set::{Census, Set},
+    time::{Millis, Now},
+};
+
+/// A CafeDeployment's spec; the template is known by the digest of its content.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DeploymentSpec {
+    /// Pods over all units.
+    pub replicas: i32,
+    /// Selector.
+    pub selector: Selector,
+    /// Digest of template and volume claim templates.
+    pub digest: Digest,
+    /// Whether there are volume claim templates.
+    pub has_claims: bool,
+    /// Seconds of readiness until available.
+    pub min_ready_seconds: i32,
+    /// Old revisions kept.
+    pub history_limit: i32,
+    /// How to release.
+    pub strategy: Strategy,
+    /// Where to run.
+    pub topology: Topology,
+    /// Traffic protocol.
+    pub traffic: Traffic,
+    /// What people ask of the release in hand.
+    pub release: Option<ReleaseControls>,
+    /// Pods older than this are to be replaced.
+    pub restart_at: Option<Seconds>,
+}
+
+/// A CafeDeployment as last seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Deployment {
+    /// Name.
+    pub name: Text,
+    /// Namespace.
+    pub namespace: Text,
+    /// Uid.
+    pub uid: Uid,
+    /// Resource version this record was made from.
+    pub rv: u64,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// Being deleted.
+    pub deleting: bool,
+    /// Desired.
+    pub spec: DeploymentSpec,
+    /// As last written by us.
+    pub status: CafeDeploymentStatus,
+}
+
+/// An InPlaceSet of the CafeDeployment with its pods in figures.
+#[derive(Clone, Copy, Debug)]
+pub struct UnitView<'a> {
+    /// The set.
+    pub set: &'a Set,
+    /// Its pods in figures.
+    pub census: &'a Census,
+    /// A write to it is on its way.
+    pub busy: bool,
+}
+
+/// One look at a CafeDeployment.
+#[derive(Clone, Debug)]
+pub struct Snapshot<'a> {
+    /// The moment of the look.
+    pub now: Now,
+    /// The CafeDeployment.
+    pub deployment: &'a Deployment,
+    /// A write to it, or the creation of something for it, is on its way.
+    pub busy: bool,
+    /// When its status was last written by this process.
+    pub status_written: Option<Millis>,
+    /// Its ControllerRevisions.
+    pub revisions: &'a [&'a Revision],
+    /// Its InPlaceSets.
+    pub units: &'a [UnitView<'a>],
+    /// Names of InPlaceSets in its namespace that belong to someone else.
+    pub taken: &'a [Text],
+}
+
+impl<'a> Snapshot<'a> {
+    /// The units, in order.
+    #[must_use]
+    pub fn unit_names(&self) -> Vec<&'a str> {
+        let topology = &self.deployment.spec.topology;
+        if topology.unit_type == UnitType::None {
+            vec![DEFAULT_UNIT]
+        } else {
+            topology.values.iter().map(String::as_str).collect()
+        }
+    }
+
+    /// The InPlaceSet of a unit.
+    #[must_use]
+    pub fn unit(&self, name: &str) -> Option<&'a UnitView<'a>> {
+        self.units.iter().find(|u| unit_of(u.set) == name)
+    }
+
+    /// The release as the status has it.
+    #[must_use]
+    pub fn stored(&self) -> Option<&'a ReleaseStatus> {
+        self.deployment.status.release.as_ref()
+    }
+
+    /// The revision that holds this number, or held it in an earlier life.
+    #[must_use]
+    pub fn revision(&self, number: i64) -> Option<&'a Revision> {
+        self.revisions.iter().copied().find(|r| r.answers_to(number))
+    }
+
+    /// Pods that may be out of service at once, over all units: rounded down, but at least one.
+    #[must_use]
+    pub fn budget(&self) -> i32 {
+        let spec = &self.deployment.spec;
+        spec.strategy.max_unavailable.rounded_down(spec.replicas).max(1)
+    }
+
+    /// The release is held by `spec.strategy.pause`.
+    #[must_use]
+    pub fn paused(&self) -> bool {
+        self.deployment.spec.strategy.pause == Some(true)
+    }
+}
+
+/// The unit an InPlaceSet was made for.
+#[must_use]
+pub fn unit_of(set: &Set) -> &str {
+    set.spec
+        .placement
+        .as_ref()
+        .map_or(DEFAULT_UNIT, |p| p.unit.as_str())
+}

@@ -1,0 +1,121 @@
+//! Which revision the template is: found, created, or given a new number because it returned.
+
+use cafe_crds::{deployment::ReleaseControls, reason};
+
+use crate::{
+    deployment::{Action, Event, Plan, Snapshot},
+    revision::{self, Outcome, Resolution, Revision},
+};
+
+/// The revision of `spec.template`, or none when a write has to come first.
+pub fn find<'a>(s: &Snapshot<'a>, plan: &mut Plan) -> Option<&'a Revision> {
+    if s.busy || s.revisions.iter().any(|r| r.busy) {
+        return s
+            .revisions
+            .iter()
+            .copied()
+            .max_by_key(|r| r.number)
+            .filter(|r| r.digest == digest(s) && !r.busy);
+    }
+    match revision::resolve(digest(s), s.revisions, floor(s)) {
+        Resolution::Found(index) => s.revisions.get(index).copied(),
+        Resolution::Create { number, hash, .. } => {
+            plan.act(Action::CreateRevision { number, hash });
+            None
+        }
+        Resolution::Renumber { index, number } => {
+            if let Some(r) = s.revisions.get(index) {
+                renumber(s, r, number, plan);
+            }
+            None
+        }
+    }
+}
+
+fn digest(s: &Snapshot<'_>) -> crate::identity::Digest {
+    s.deployment.spec.digest
+}
+
+/// A template that returns is a new life of its revision: it has to complete again, unless it is what a rollback
+/// returns to.
+fn renumber(s: &Snapshot<'_>, r: &Revision, number: i64, plan: &mut Plan) {
+    let mut older = r.older.clone();
+    older.push(r.number);
+    let outcome = r.outcome.filter(|_| is_return_to_base(s, r));
+    plan.act(Action::WriteRevision {
+        name: r.name.clone(),
+        uid: r.uid,
+        rv: r.rv,
+        number,
+        older,
+        outcome,
+    });
+}
+
+/// Whether `target` is what the release in the status came from, and good: then moving to it is a rollback.
+///
+/// A revision that was rolled back from is marked Abandoned, so when it comes back it is no rollback but a release
+/// with its beta group.
+#[must_use]
+pub fn is_return_to_base(s: &Snapshot<'_>, target: &Revision) -> bool {
+    let from = s.stored().and_then(|release| release.from_revision);
+    from.is_some_and(|number| target.answers_to(number)) && target.outcome == Some(Outcome::Completed)
+}
+
+/// The last revision that completed, other than `target`.
+#[must_use]
+pub fn last_completed<'a>(s: &Snapshot<'a>, target: &Revision) -> Option<&'a Revision> {
+    let completed = |r: &&Revision| r.outcome == Some(Outcome::Completed) && r.uid != target.uid;
+    s.revisions
+        .iter()
+        .copied()
+        .filter(completed)
+        .max_by_key(|r| r.number)
+}
+
+/// Writes an outcome that is not on record yet. Whether it is now safe to go on.
+pub fn mark(r: &Revision, outcome: Outcome, plan: &mut Plan) -> bool {
+    if r.outcome == Some(outcome) {
+        return true;
+    }
+    if !r.busy {
+        let (number, older) = (r.number, r.older.clone());
+        plan.act(Action::WriteRevision {
+            name: r.name.clone(),
+            uid: r.uid,
+            rv: r.rv,
+            number,
+            older,
+            outcome: Some(outcome),
+        });
+    }
+    false
+}
+
+/// The highest number that anything people wrote names: numbering stays above it, so that no old token ever matches.
+fn floor(s: &Snapshot<'_>) -> i64 {
+    let number = |token: &String| token.split('/').next().and_then(|n| n.parse::<i64>().ok());
+    let named = |r: &ReleaseControls| {
+        let tokens = [&r.confirm, &r.abort, &r.retry]
+            .into_iter()
+            .flatten()
+            .filter_map(number);
+        tokens
+            .chain(r.rollback.iter().flat_map(|r| [r.abandon, r.to]))
+            .max()
+    };
+    let tokens = s.deployment.spec.release.as_ref().and_then(named).unwrap_or(0);
+    // A token may name a number far ahead by mistake; leave room to count on.
+    tokens
+        .clamp(0, i64::MAX / 2)
+        .max(s.stored().map_or(0, |r| r.revision))
+}
+
+/// The reason of the event that a new release is told with.
+#[must_use]
+pub fn superseded(old: i64, new: i64) -> Event {
+    Event::normal(
+        reason::RELEASE_SUPERSEDED,
+        format!("revision {new} takes the place of the release of revision {old}"),
+    )
+}

@@ -1,0 +1,200 @@
+//! A pod as the planner sees it, and what its state means.
+
+use cafe_crds::{
+    names::{DRAIN_REASON_PREFIX, OFFLINE_REASON},
+    time::Seconds,
+};
+
+use crate::{
+    Text,
+    identity::{Op, RevisionHash, Uid},
+    time::Millis,
+};
+
+/// The pod condition `cafe.dev/serving`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Gate {
+    /// Never set: a pod that has not served yet.
+    #[default]
+    Missing,
+    /// May take traffic.
+    True,
+    /// Being drained, by this operation.
+    Draining(Op),
+    /// Taken out of service on request.
+    Offline,
+}
+
+impl Gate {
+    /// Reads the condition's status and reason. A False of unknown origin counts as a drain nobody remembers: its pod
+    /// is taken into the journal and brought back.
+    #[must_use]
+    pub fn parse(status: &str, reason: &str) -> Self {
+        match (status, reason) {
+            ("True", _) => Self::True,
+            (_, OFFLINE_REASON) => Self::Offline,
+            (_, reason) => {
+                let op = reason
+                    .strip_prefix(DRAIN_REASON_PREFIX)
+                    .and_then(|op| op.parse().ok());
+                Self::Draining(op.unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// `status.phase`, as far as it matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Not running yet.
+    #[default]
+    Pending,
+    /// Bound to a node, with at least one container started.
+    Running,
+    /// Failed or Succeeded: it will never run again and is replaced.
+    Finished,
+}
+
+/// One protector's word on a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Protector {
+    /// The name behind `protect.cafe.dev/`.
+    pub name: Text,
+    /// Whether it holds its finalizer.
+    pub finalizer: bool,
+    /// Its condition, if it keeps one.
+    pub condition: Option<ProtectorCondition>,
+}
+
+/// A protector's optional condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProtectorCondition {
+    /// Registered and healthy.
+    True,
+    /// Deregistered and drained, for this operation (none if its reason names no operation).
+    False(Option<Op>),
+}
+
+/// One container's state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Container {
+    /// Container name.
+    pub name: Text,
+    /// The image its pod's spec asks for.
+    pub wants: Text,
+    /// The id of the container last seen, empty when none was.
+    pub id: Text,
+    /// The image that container was started from, as the kubelet reports it.
+    pub image: Text,
+    /// It runs.
+    pub running: bool,
+    /// It is ready.
+    pub ready: bool,
+    /// Why it waits (`ImagePullBackOff`, `CrashLoopBackOff`), when it does.
+    pub waiting: Option<Text>,
+}
+
+/// The annotation `cafe.dev/in-place`: the record of the update in hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct InPlace {
+    /// The drain it happened in.
+    pub op: Op,
+    /// What ran before, of each container whose image changed since W1.
+    pub ran: Vec<Ran>,
+    /// Bumped to fence a pod whose last write's outcome is unknown.
+    pub fence: u32,
+}
+
+/// One container that ran before an update.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ran {
+    /// Container name.
+    pub container: Text,
+    /// Container id.
+    pub id: Text,
+    /// The image it ran.
+    pub image: Text,
+}
+
+/// One pod of an InPlaceSet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Pod {
+    /// Name.
+    pub name: Text,
+    /// Uid.
+    pub uid: Uid,
+    /// Resource version this record was made from.
+    pub rv: u64,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// `status.observedGeneration`.
+    pub observed_generation: i64,
+    /// `metadata.creationTimestamp`.
+    pub created: Seconds,
+    /// The label `cafe.dev/revision`.
+    pub revision: Option<RevisionHash>,
+    /// Being deleted.
+    pub terminating: bool,
+    /// Has a node.
+    pub scheduled: bool,
+    /// Phase.
+    pub phase: Phase,
+    /// The serving gate.
+    pub gate: Gate,
+    /// Since when it is Ready; none when it is not.
+    pub ready_since: Option<Seconds>,
+    /// Condition ContainersReady.
+    pub containers_ready: bool,
+    /// `controller.kubernetes.io/pod-deletion-cost`.
+    pub deletion_cost: i32,
+    /// Finalizers and conditions of protectors, sorted by name.
+    pub protectors: Vec<Protector>,
+    /// Containers and native sidecars.
+    pub containers: Vec<Container>,
+    /// The update in hand.
+    pub in_place: Option<InPlace>,
+}
+
+/// What the EndpointSlices in the cache say of a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Endpoints {
+    /// Entries that target the pod.
+    pub listed: u32,
+    /// Entries among them that still serve.
+    pub serving: u32,
+}
+
+/// A pod with what the world knows around it.
+#[derive(Clone, Copy, Debug)]
+pub struct PodView<'a> {
+    /// The record.
+    pub pod: &'a Pod,
+    /// A write of ours is on its way, or its outcome has not been seen: not to be decided about.
+    pub busy: bool,
+    /// This process has had a write to the pod acknowledged, so no older write can land on it any more.
+    pub fenced: bool,
+    /// Endpoints in the cache.
+    pub endpoints: Endpoints,
+    /// When a live read proved the present drain complete.
+    pub drained_at: Option<Millis>,
+}
+
+impl Pod {
+    /// Ready at all.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready_since.is_some()
+    }
+
+    /// In service: counts for the budget.
+    #[must_use]
+    pub fn in_service(&self) -> bool {
+        self.gate == Gate::True && self.is_ready() && !self.terminating && self.phase != Phase::Finished
+    }
+
+    /// Exists and is meant to stay.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !self.terminating && self.phase != Phase::Finished
+    }
+}

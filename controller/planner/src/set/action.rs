@@ -1,0 +1,115 @@
+//! What an InPlaceSet plan asks for. Each action says what must hold and carries the object it was decided on.
+
+use cafe_crds::inplaceset::InPlaceSetStatus;
+
+use crate::{
+    Text,
+    identity::{Op, RevisionHash, Uid},
+    pod::InPlace,
+    set::Census,
+    time::Wake,
+};
+
+/// The pod a decision was made on: its write applies to exactly this state or not at all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct On {
+    /// Name.
+    pub pod: Text,
+    /// Uid.
+    pub uid: Uid,
+    /// Resource version.
+    pub rv: u64,
+}
+
+/// Why a pod is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// More pods than replicas.
+    ScaleIn,
+    /// Its change cannot go in place.
+    Recreate,
+    /// It has finished and will not run again.
+    Finished,
+}
+
+/// One API call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Create a pod.
+    Create {
+        /// Its name: deterministic, so that a repeated attempt cannot make two.
+        name: Text,
+        /// The revision it is born at.
+        revision: RevisionHash,
+        /// The group it is born in, when it is born at the target.
+        group: Option<Text>,
+    },
+    /// W1: gate False and Ready False.
+    TakeOut {
+        /// The pod.
+        on: On,
+        /// The drain that starts.
+        op: Op,
+    },
+    /// W2: images, labels and record in one patch.
+    Update {
+        /// The pod.
+        on: On,
+        /// The revision it has (none: unknown).
+        from: Option<RevisionHash>,
+        /// The revision it gets.
+        to: RevisionHash,
+        /// The group it moves in.
+        group: Option<Text>,
+        /// New images by container; `true` marks a native sidecar.
+        images: Vec<(Text, Text, bool)>,
+        /// What ran before; none for a change of metadata only.
+        record: Option<InPlace>,
+    },
+    /// W3: gate True.
+    PutBack {
+        /// The pod.
+        on: On,
+    },
+    /// Delete a drained, surplus or finished pod.
+    Delete {
+        /// The pod.
+        on: On,
+        /// The reason.
+        why: Why,
+    },
+    /// An acknowledged write that changes nothing but the resource version: no older write can land after it.
+    Touch {
+        /// The pod.
+        on: On,
+        /// The record it rewrites.
+        record: InPlace,
+    },
+    /// A live LIST of the EndpointSlices, to prove that these pods (uid, drain) are drained.
+    ProveDrained {
+        /// The pods.
+        pods: Vec<(Uid, Op)>,
+    },
+    /// Write the status (and with it the journal) on exactly this resource version.
+    WriteStatus {
+        /// The set's resource version.
+        rv: u64,
+        /// The whole status.
+        status: Box<InPlaceSetStatus>,
+    },
+}
+
+/// The outcome of one look.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Plan {
+    /// What to do, most urgent first.
+    pub actions: Vec<Action>,
+    /// When to look again even if nothing happens.
+    pub wake: Wake,
+    /// What the pods are like.
+    pub census: Census,
+    /// Uids of the pods that are drained by the caches' account: a proof of any other pod is void.
+    pub drained: Vec<Uid>,
+    /// The set stands alone and needs a ControllerRevision of its own for its template.
+    pub standalone_revision: bool,
+}

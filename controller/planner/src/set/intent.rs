@@ -1,0 +1,163 @@
+//! Who shall go where: one intent per pod, from the partition, the replicas and the order of pods.
+
+use std::cmp::Reverse;
+
+use cafe_crds::deployment::PodUpdatePolicy;
+
+use crate::{
+    identity::RevisionHash,
+    pod::{Gate, Pod, PodView},
+    revision::Revision,
+    set::Snapshot,
+    template::{self, Change},
+};
+
+/// What shall become of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Intent {
+    /// Serve at the revision it has.
+    Keep,
+    /// Follow the target's labels and annotations, without a drain.
+    Relabel,
+    /// Move to the target in place.
+    Update,
+    /// Make room for a new pod at the target.
+    Recreate,
+    /// Surplus: go.
+    Remove,
+    /// Has finished: go at once.
+    Bury,
+    /// Already going, or nothing to decide about.
+    Gone,
+}
+
+impl Intent {
+    /// Whether the pod must be out of traffic for it.
+    #[must_use]
+    pub fn drains(self) -> bool {
+        matches!(self, Self::Update | Self::Recreate | Self::Remove)
+    }
+}
+
+/// A pod and its intent.
+#[derive(Clone, Copy, Debug)]
+pub struct Intended<'a> {
+    /// The pod.
+    pub view: PodView<'a>,
+    /// What shall become of it.
+    pub intent: Intent,
+    /// The journal holds it.
+    pub reserved: bool,
+}
+
+/// Assigns intents. The result is in the order in which pods are updated: broken, superseded, newest, name.
+#[must_use]
+pub fn assign<'a>(s: &Snapshot<'a>, target: &Revision) -> Vec<Intended<'a>> {
+    let base = s.base(target).hash;
+    let mut pods: Vec<Intended<'a>> = s.pods.iter().map(|view| first_look(s, *view)).collect();
+    pods.sort_by_cached_key(|p| update_order(p.view.pod, target.hash, base));
+    remove_surplus(s, target.hash, &mut pods);
+    move_to_target(s, target, &mut pods);
+    pods
+}
+
+fn first_look<'a>(s: &Snapshot<'a>, view: PodView<'a>) -> Intended<'a> {
+    let intent = match view.pod {
+        pod if pod.terminating => Intent::Gone,
+        pod if !pod.is_live() => Intent::Bury,
+        _ => Intent::Keep,
+    };
+    Intended {
+        view,
+        intent,
+        reserved: s.set.entry(view.pod.uid).is_some(),
+    }
+}
+
+type Order<'a> = (bool, bool, Reverse<i64>, &'a str);
+
+/// Broken first (they cost nobody anything), then superseded ones, then the newest.
+fn update_order(pod: &Pod, target: RevisionHash, base: RevisionHash) -> Order<'_> {
+    let superseded = pod.revision.is_none_or(|r| r != target && r != base);
+    (pod.in_service(), !superseded, Reverse(pod.created.0), &pod.name)
+}
+
+/// Takes the surplus out: old pods down to the partition, updated ones down to what the gates have let through.
+fn remove_surplus(s: &Snapshot<'_>, target: RevisionHash, pods: &mut [Intended<'_>]) {
+    let live = |p: &&mut Intended<'_>| p.intent == Intent::Keep;
+    let (mut old, mut new): (Vec<_>, Vec<_>) = pods
+        .iter_mut()
+        .filter(live)
+        .partition(|p| p.view.pod.revision != Some(target));
+    let replicas = usize::try_from(s.set.spec.replicas).unwrap_or(0);
+    if old.len() + new.len() <= replicas {
+        return;
+    }
+    let partition = usize::try_from(s.partition()).unwrap_or(0);
+    let keep_new = new.len().min(replicas - old.len().min(partition).min(replicas));
+    let keep_old = replicas.saturating_sub(keep_new).min(old.len());
+    for (class, keep) in [(&mut old, keep_old), (&mut new, keep_new)] {
+        class.sort_by_cached_key(|p| scale_in_order(p));
+        let go = class.len().saturating_sub(keep);
+        class.iter_mut().take(go).for_each(|p| p.intent = Intent::Remove);
+    }
+}
+
+type ScaleIn = (bool, bool, bool, i32, Reverse<i64>, String);
+
+/// Already on its way out, without a node, out of service; then the cheapest to delete, the newest, the name.
+fn scale_in_order(p: &Intended<'_>) -> ScaleIn {
+    let pod = p.view.pod;
+    let leaving = p.reserved || matches!(pod.gate, Gate::Draining(_));
+    (
+        !leaving,
+        pod.scheduled,
+        pod.in_service(),
+        pod.deletion_cost,
+        Reverse(pod.created.0),
+        pod.name.to_string(),
+    )
+}
+
+/// Lets as many pods move as the partition allows: those in flight first, then in order.
+fn move_to_target(s: &Snapshot<'_>, target: &Revision, pods: &mut [Intended<'_>]) {
+    let allowed = usize::try_from(s.set.spec.replicas - s.partition()).unwrap_or(0);
+    let at_target = pods
+        .iter()
+        .filter(|p| p.intent == Intent::Keep && p.view.pod.revision == Some(target.hash));
+    let born = s.creating.iter().filter(|(_, hash)| *hash == target.hash);
+    let mut room = allowed.saturating_sub(at_target.count() + born.count());
+    for in_flight in [true, false] {
+        for p in pods
+            .iter_mut()
+            .filter(|p| p.intent == Intent::Keep && p.reserved == in_flight)
+        {
+            if room == 0 {
+                return;
+            }
+            if p.view.pod.revision == Some(target.hash) {
+                continue;
+            }
+            p.intent = how_to_move(s, p.view.pod, target);
+            room -= usize::from(p.intent != Intent::Keep);
+        }
+    }
+}
+
+/// How a pod reaches the target; Keep when the policy forbids the only way.
+fn how_to_move(s: &Snapshot<'_>, pod: &Pod, target: &Revision) -> Intent {
+    let policy = s.set.spec.update_strategy.pod_update_policy;
+    let from = pod.revision.and_then(|hash| s.revision(hash));
+    // A pod in the middle of an update is no longer what its label says; what it needs is decided by its containers.
+    let change = from.map_or(Change::Recreate, |from| {
+        template::change(&from.facts, &target.facts)
+    });
+    match (policy, change) {
+        (PodUpdatePolicy::Recreate, Change::Images | Change::Recreate)
+        | (PodUpdatePolicy::InPlaceIfPossible, Change::Recreate) => Intent::Recreate,
+        (PodUpdatePolicy::InPlaceOnly, Change::Recreate) => Intent::Keep,
+        (_, Change::Images) => Intent::Update,
+        // A pod that is drained for an update takes the new labels along when it comes back in place.
+        (_, Change::Metadata | Change::Nothing) => Intent::Relabel,
+    }
+}

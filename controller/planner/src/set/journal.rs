@@ -1,0 +1,269 @@
+//! The journal: who may start now. A pod is touched only after `status.inFlight` names it, by compare-and-swap.
+
+use cafe_crds::inplaceset::{InFlight, InPlaceSetStatus};
+
+use crate::{
+    identity::{RevisionHash, Uid},
+    pod::{Gate, Pod},
+    set::{
+        Action, Plan, Snapshot,
+        intent::{Intended, Intent},
+        snapshot::Entry,
+    },
+    time::Millis,
+    traffic,
+};
+
+/// Most reservations held at once; larger groups reserve in waves, so that the status stays small.
+pub const MOST_ENTRIES: usize = 500;
+
+/// How long counters may lag behind when nothing but counters has changed.
+const STATUS_INTERVAL: u64 = 1000;
+
+/// What the next write of the journal would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Journal {
+    /// The entries after it, sorted by uid.
+    pub next: Vec<Entry>,
+    /// Pods that are done but must be fenced before they are released.
+    pub unfenced: Vec<Uid>,
+    /// Pods out of service or reserved, after it.
+    pub out: i32,
+    /// It is worth a write of its own now.
+    pub due: bool,
+    /// A small wave could start, and will if nothing better comes within a second.
+    pub later: bool,
+}
+
+impl Journal {
+    /// Whether the pod stays reserved and may be acted on.
+    #[must_use]
+    pub fn holds(&self, uid: Uid) -> bool {
+        self.next.binary_search_by_key(&uid, |e| e.uid).is_ok() && !self.unfenced.contains(&uid)
+    }
+}
+
+/// Plans the next journal: drops what is done or gone, takes in lost drains, and reserves as far as the budget goes.
+#[must_use]
+pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>]) -> Journal {
+    let mut journal = Journal::default();
+    for p in pods {
+        keep_or_release(s, p, &mut journal);
+    }
+    journal.next.sort_unstable();
+    let released = s.set.journal.len() > journal.next.len();
+    let all_released = journal.next.is_empty() && released;
+    journal.out = out_of_service(s, pods, &journal);
+    let given_back = give_back(s, pods, &mut journal);
+    let lost = take_in_lost_drains(s, pods, &mut journal);
+    let (reserved, removals) = reserve(s, pods, &mut journal);
+    journal.due = given_back || lost || removals || reserved || all_released;
+    journal
+}
+
+fn keep_or_release(s: &Snapshot<'_>, p: &Intended<'_>, journal: &mut Journal) {
+    let Some(entry) = s.set.entry(p.view.pod.uid) else {
+        return;
+    };
+    if is_over(s, p, entry) {
+        if p.view.fenced {
+            return;
+        }
+        journal.unfenced.push(entry.uid);
+    }
+    journal.next.push(*entry);
+}
+
+/// Whether a reservation has served its purpose: the pod is back in full service, or was never touched and need not be.
+fn is_over(s: &Snapshot<'_>, p: &Intended<'_>, entry: &Entry) -> bool {
+    let pod = p.view.pod;
+    if p.view.busy || p.intent != Intent::Keep || pod.gate != Gate::True {
+        return false;
+    }
+    let untouched = pod.revision == entry.from && entry.from != entry.to;
+    untouched || is_done(s, pod)
+}
+
+fn is_done(s: &Snapshot<'_>, pod: &Pod) -> bool {
+    let available =
+        traffic::available_from(pod, s.set.spec.min_ready_seconds).is_some_and(|at| at <= s.now.wall);
+    available && traffic::is_back(pod, &s.set.spec.traffic.protectors)
+}
+
+/// `replicas - |Ready, gate True, not terminating, not reserved|`.
+fn out_of_service(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal) -> i32 {
+    let reserved = |pod: &Pod| journal.next.binary_search_by_key(&pod.uid, |e| e.uid).is_ok();
+    let serving = pods
+        .iter()
+        .filter(|p| p.view.pod.in_service() && !reserved(p.view.pod))
+        .count();
+    s.set
+        .spec
+        .replicas
+        .saturating_sub(i32::try_from(serving).unwrap_or(i32::MAX))
+}
+
+/// Gives reservations back that the budget no longer bears: it shrank, or a pod reserved for free has come into service.
+/// Only pods that nothing has been done to yet; the last in order go first.
+fn give_back(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> bool {
+    let mut any = false;
+    for p in pods
+        .iter()
+        .rev()
+        .filter(|p| p.reserved && p.intent != Intent::Remove && p.intent.drains())
+    {
+        if journal.out <= s.grant() {
+            break;
+        }
+        if p.view.busy || !p.view.pod.in_service() {
+            continue;
+        }
+        if !p.view.fenced {
+            journal.unfenced.push(p.view.pod.uid);
+            continue;
+        }
+        journal.next.retain(|e| e.uid != p.view.pod.uid);
+        journal.out -= 1;
+        any = true;
+    }
+    any
+}
+
+/// A pod that is drained although no journal holds it (restored from a backup, edited by hand) is taken in, above the
+/// budget if need be, and brought back.
+fn take_in_lost_drains(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> bool {
+    let lost = |p: &&Intended<'_>| {
+        !p.reserved && !p.view.busy && p.view.pod.is_live() && matches!(p.view.pod.gate, Gate::Draining(_))
+    };
+    let entries: Vec<Entry> = pods.iter().filter(lost).map(|p| entry_of(s, p)).collect();
+    let any = !entries.is_empty();
+    journal.next.extend(entries);
+    journal.next.sort_unstable();
+    any
+}
+
+fn entry_of(s: &Snapshot<'_>, p: &Intended<'_>) -> Entry {
+    let pod = p.view.pod;
+    let to = match p.intent {
+        Intent::Remove | Intent::Bury | Intent::Gone => None,
+        Intent::Keep => pod.revision,
+        Intent::Relabel | Intent::Update | Intent::Recreate => s.target.map(|t| t.hash),
+    };
+    Entry {
+        uid: pod.uid,
+        from: pod.revision,
+        to,
+        since: s.now.wall,
+    }
+}
+
+/// Reserves pods for what they are to do. Whether (a wave of moves, any removal) was added that deserves a write.
+fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> (bool, bool) {
+    let grant = s.grant();
+    let paused = s.set.spec.update_strategy.paused;
+    let (mut moves, mut removals, mut waiting) = (Vec::new(), Vec::new(), 0);
+    let mut out = journal.out;
+    for p in pods
+        .iter()
+        .filter(|p| p.intent.drains() && !p.reserved && !p.view.busy)
+    {
+        if journal.next.len() + moves.len() + removals.len() >= MOST_ENTRIES {
+            break;
+        }
+        let surplus = p.intent == Intent::Remove;
+        if !surplus && paused {
+            continue;
+        }
+        // An unavailable pod costs nothing more, and a surplus one was never promised: both are free.
+        let costs = p.view.pod.in_service();
+        if costs && !surplus && out >= grant {
+            waiting += 1;
+            continue;
+        }
+        out += i32::from(costs);
+        if surplus {
+            removals.push(entry_of(s, p))
+        } else {
+            moves.push(entry_of(s, p))
+        }
+    }
+    // One write reserves a whole wave: do not start a small one while a large one is still under way, unless it stalls.
+    let wave = usize::try_from(grant).unwrap_or(0).div_ceil(2);
+    let stalled = s.now.mono >= next_write(s);
+    let large = journal.next.is_empty() || waiting == 0 || moves.len() >= wave;
+    let worth_it = !moves.is_empty() && (large || stalled);
+    journal.later = !moves.is_empty() && !worth_it;
+    if worth_it {
+        journal.next.extend(moves);
+        journal.out = out;
+    }
+    let removing = !removals.is_empty();
+    journal.next.extend(removals);
+    journal.next.sort_unstable();
+    (worth_it, removing)
+}
+
+/// Writes the status when it differs: at once when the journal, the observed generation or a goal moves, else once a
+/// second.
+pub fn write(s: &Snapshot<'_>, journal: &Journal, plan: &mut Plan) {
+    if journal.later {
+        plan.wake.at(next_write(s));
+    }
+    let status = status(s, journal, plan);
+    if status == s.set.status || s.busy {
+        return;
+    }
+    let c = &plan.census;
+    let settled = c.updated_available == c.replicas || c.available == s.set.spec.replicas;
+    let urgent = journal.due || status.observed_generation != s.set.status.observed_generation || settled;
+    if urgent || s.now.mono >= next_write(s) {
+        plan.actions.push(Action::WriteStatus {
+            rv: s.set.rv,
+            status: Box::new(status),
+        });
+    } else {
+        plan.wake.at(next_write(s));
+    }
+}
+
+/// When a write that is not urgent may follow the last one.
+fn next_write(s: &Snapshot<'_>) -> Millis {
+    s.status_written
+        .map_or(Millis(0), |at| Millis(at.0.saturating_add(STATUS_INTERVAL)))
+}
+
+fn status(s: &Snapshot<'_>, journal: &Journal, plan: &Plan) -> InPlaceSetStatus {
+    let c = &plan.census;
+    let target = s.target.map(|t| t.name.to_string());
+    let all_updated = c.updated == c.replicas && c.updated >= s.set.spec.replicas;
+    let current = if all_updated {
+        target.clone()
+    } else {
+        s.set.status.current_revision.clone()
+    };
+    InPlaceSetStatus {
+        observed_generation: Some(s.set.generation),
+        replicas: c.replicas,
+        ready_replicas: c.ready,
+        available_replicas: c.available,
+        updated_replicas: c.updated,
+        updated_ready_replicas: c.updated_ready,
+        updated_available_replicas: c.updated_available,
+        selector: s.set.spec.selector.as_query(),
+        current_revision: current.or_else(|| target.clone()),
+        update_revision: target,
+        in_flight: in_flight(journal),
+        ..s.set.status.clone()
+    }
+}
+
+fn in_flight(journal: &Journal) -> Vec<InFlight> {
+    let text = |hash: Option<RevisionHash>| hash.map(|h| h.to_string());
+    let written = |e: &Entry| InFlight {
+        pod_uid: e.uid.to_string(),
+        from: text(e.from),
+        to: text(e.to).unwrap_or_default(),
+        since: e.since,
+    };
+    journal.next.iter().map(written).collect()
+}

@@ -1,0 +1,40 @@
+//! The InPlaceSet planner: which pods to create, take out, update, put back and delete.
+//!
+//! [`plan`] reads as the steps of one look at a set: who shall go where ([`intent`]), who may start now ([`journal`]),
+//! the next step of each pod ([`steps`]), the pods that are missing ([`create`]) and what the status says ([`census`]).
+
+pub mod action;
+pub mod census;
+pub mod create;
+pub mod intent;
+pub mod journal;
+pub mod snapshot;
+pub mod steps;
+
+pub use action::{Action, Plan};
+pub use census::Census;
+pub use snapshot::{Set, SetSpec, Snapshot};
+
+/// Decides everything that can be decided about one InPlaceSet now.
+#[must_use]
+pub fn plan(s: &Snapshot<'_>) -> Plan {
+    let mut plan = Plan {
+        census: census::take(s),
+        ..Plan::default()
+    };
+    let Some(target) = s.target else {
+        // Its revision is not in the cache yet; the frame that brings it plans again.
+        plan.standalone_revision = s.set.owner.is_none();
+        return plan;
+    };
+    if s.set.deleting {
+        return plan;
+    }
+    plan.wake = plan.census.wake;
+    let intents = intent::assign(s, target);
+    let journal = journal::plan(s, &intents);
+    steps::plan(s, &intents, &journal, &mut plan);
+    create::plan(s, &intents, &mut plan);
+    journal::write(s, &journal, &mut plan);
+    plan
+}

@@ -1,0 +1,152 @@
+//! What the InPlaceSet planner sees.
+
+use cafe_crds::{
+    inplaceset::{InPlaceSetStatus, Placement, UpdateStrategy},
+    selector::Selector,
+    time::Seconds,
+    traffic::Traffic,
+};
+
+use crate::{
+    Text,
+    identity::{Digest, RevisionHash, Uid},
+    pod::PodView,
+    revision::Revision,
+    time::{Millis, Now},
+};
+
+/// An InPlaceSet's spec; the template is known by the digest of its content.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SetSpec {
+    /// Pods wanted.
+    pub replicas: i32,
+    /// Selector, with the unit's label when it has an owner.
+    pub selector: Selector,
+    /// Digest of template and volume claim templates.
+    pub digest: Digest,
+    /// Whether there are volume claim templates.
+    pub has_claims: bool,
+    /// Seconds of readiness until available.
+    pub min_ready_seconds: i32,
+    /// Old revisions kept by a set that stands alone.
+    pub revision_history_limit: i32,
+    /// Traffic protocol.
+    pub traffic: Traffic,
+    /// Partition, grant, pause, base revision and group.
+    pub update_strategy: UpdateStrategy,
+    /// Where its pods go.
+    pub placement: Option<Placement>,
+    /// Pods older than this are to be replaced.
+    pub restart_at: Option<Seconds>,
+}
+
+/// An InPlaceSet as last seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Set {
+    /// Name.
+    pub name: Text,
+    /// Uid.
+    pub uid: Uid,
+    /// Resource version this record was made from.
+    pub rv: u64,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// The CafeDeployment that controls it; none when it stands alone.
+    pub owner: Option<Uid>,
+    /// Being deleted.
+    pub deleting: bool,
+    /// Desired.
+    pub spec: SetSpec,
+    /// As last written by us.
+    pub status: InPlaceSetStatus,
+    /// `status.inFlight`, read once: sorted by uid.
+    pub journal: Vec<Entry>,
+}
+
+/// One reservation of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Entry {
+    /// The pod.
+    pub uid: Uid,
+    /// The revision it had when it was reserved.
+    pub from: Option<RevisionHash>,
+    /// The revision it is to have; none when it is to go.
+    pub to: Option<RevisionHash>,
+    /// When it was reserved.
+    pub since: Seconds,
+}
+
+impl Set {
+    /// The pod's reservation.
+    #[must_use]
+    pub fn entry(&self, uid: Uid) -> Option<&Entry> {
+        self.journal
+            .binary_search_by_key(&uid, |e| e.uid)
+            .ok()
+            .and_then(|i| self.journal.get(i))
+    }
+}
+
+/// One look at an InPlaceSet.
+#[derive(Clone, Debug)]
+pub struct Snapshot<'a> {
+    /// The moment of the look.
+    pub now: Now,
+    /// The set.
+    pub set: &'a Set,
+    /// A write to the set itself is on its way.
+    pub busy: bool,
+    /// When its status was last written by this process.
+    pub status_written: Option<Millis>,
+    /// The revision its template is; none until the cache has it.
+    pub target: Option<&'a Revision>,
+    /// All revisions of its owner (or its own).
+    pub revisions: &'a [&'a Revision],
+    /// Its pods, in no particular order.
+    pub pods: &'a [PodView<'a>],
+    /// Names and revisions of pods whose creation is on its way.
+    pub creating: &'a [(Text, RevisionHash)],
+    /// A live read of the EndpointSlices for this set is on its way.
+    pub proving: bool,
+}
+
+impl<'a> Snapshot<'a> {
+    /// Pods kept off the target revision.
+    #[must_use]
+    pub fn partition(&self) -> i32 {
+        let replicas = self.set.spec.replicas;
+        self.set
+            .spec
+            .update_strategy
+            .partition
+            .rounded_up(replicas)
+            .clamp(0, replicas.max(0))
+    }
+
+    /// Pods that may be out of service at once. A percentage rounds down but never to nothing; a plain 0 is 0.
+    #[must_use]
+    pub fn grant(&self) -> i32 {
+        use cafe_crds::intstr::IntOrPercent::{Int, Percent};
+        match self.set.spec.update_strategy.max_unavailable {
+            Int(n) => n.max(0),
+            Percent(0) => 0,
+            percent @ Percent(_) => percent.rounded_down(self.set.spec.replicas).max(1),
+        }
+    }
+
+    /// The revision with this hash, if history still holds it.
+    #[must_use]
+    pub fn revision(&self, hash: RevisionHash) -> Option<&'a Revision> {
+        self.revisions.iter().copied().find(|r| r.hash == hash)
+    }
+
+    /// The revision that partitioned pods are created from: the base its owner names, else the one that was current
+    /// before the update, else the target.
+    #[must_use]
+    pub fn base(&self, target: &'a Revision) -> &'a Revision {
+        let named = self.set.spec.update_strategy.base_revision.as_deref();
+        let name = named.or(self.set.status.current_revision.as_deref());
+        name.and_then(|n| self.revisions.iter().copied().find(|r| *r.name == *n))
+            .unwrap_or(target)
+    }
+}

@@ -1,0 +1,176 @@
+//! The next step of each pod: its phase is computed from the pod, never stored.
+
+use crate::{
+    identity::{Op, RevisionHash},
+    pod::{Gate, InPlace, Pod, PodView},
+    set::{
+        Action, Plan, Snapshot,
+        action::{On, Why},
+        intent::{Intended, Intent},
+        journal::Journal,
+    },
+    traffic,
+};
+
+/// Adds the next step of every pod that has one.
+pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal, plan: &mut Plan) {
+    let mut unproven = Vec::new();
+    let mut settling = s.proving;
+    for p in pods.iter().filter(|p| p.intent != Intent::Gone) {
+        let pod = p.view.pod;
+        let drained = traffic::is_drained(pod, p.view.endpoints);
+        if drained {
+            plan.drained.push(pod.uid);
+        }
+        if p.view.busy {
+            // A W1 on its way belongs to the wave: one proof for all of them, begun after the last is acknowledged.
+            settling |= p.reserved;
+            continue;
+        }
+        match step(s, p, drained, journal) {
+            Step::Do(action) => plan.actions.push(action),
+            Step::Prove(op) => unproven.push((pod.uid, op)),
+            Step::At(at) => plan.wake.at(at),
+            Step::Wait => {}
+        }
+    }
+    if !unproven.is_empty() && !settling {
+        plan.actions.push(Action::ProveDrained { pods: unproven });
+    }
+}
+
+enum Step {
+    Do(Action),
+    Prove(Op),
+    At(crate::time::Millis),
+    Wait,
+}
+
+fn step(s: &Snapshot<'_>, p: &Intended<'_>, drained: bool, journal: &Journal) -> Step {
+    let pod = p.view.pod;
+    let reserved = p.reserved && journal.holds(pod.uid);
+    match (p.intent, pod.gate) {
+        (Intent::Bury, _) => delete(pod, Why::Finished),
+        _ if journal.unfenced.contains(&pod.uid) => touch(pod),
+        (Intent::Relabel | Intent::Keep, Gate::Draining(_)) if reserved => put_back(pod),
+        (Intent::Relabel, _) => relabel(s, pod),
+        (Intent::Keep, Gate::Missing) => put_back(pod),
+        (intent, _) if !intent.drains() || !reserved => Step::Wait,
+        // Never had a node: no container runs and nobody can route to it.
+        (Intent::Remove | Intent::Recreate, _) if !pod.scheduled => delete(pod, why(p.intent)),
+        (_, Gate::Draining(op)) if drained => at_the_point_of_no_return(s, p, op),
+        (_, Gate::Draining(_)) => Step::Wait,
+        _ => Step::Do(Action::TakeOut {
+            on: on(pod),
+            op: Op::new(pod.uid, pod.rv),
+        }),
+    }
+}
+
+/// Drained by the caches' account: prove it live, wait out the grace, then act.
+fn at_the_point_of_no_return(s: &Snapshot<'_>, p: &Intended<'_>, op: Op) -> Step {
+    let Some(proven) = p.view.drained_at else {
+        return Step::Prove(op);
+    };
+    let end = proven.plus_seconds(i64::from(s.set.spec.traffic.grace_seconds));
+    if s.now.mono < end {
+        return Step::At(end);
+    }
+    match p.intent {
+        Intent::Update => update(s, p.view, op),
+        intent => delete(p.view.pod, why(intent)),
+    }
+}
+
+fn update(s: &Snapshot<'_>, view: PodView<'_>, op: Op) -> Step {
+    let Some(target) = s.target else { return Step::Wait };
+    let pod = view.pod;
+    let wanted = |c: &crate::template::ContainerImage| {
+        let differs = pod
+            .containers
+            .iter()
+            .any(|p| p.name == c.name && p.wants != c.image);
+        differs.then(|| (c.name.clone(), c.image.clone(), c.sidecar))
+    };
+    let images: Vec<_> = target.facts.containers.iter().filter_map(wanted).collect();
+    let changes: Vec<_> = images
+        .iter()
+        .map(|(name, image, _)| (name.clone(), image.clone()))
+        .collect();
+    let record = Some(traffic::record(pod, op, &changes));
+    Step::Do(Action::Update {
+        on: on(pod),
+        from: pod.revision,
+        to: target.hash,
+        group: group(s),
+        images,
+        record,
+    })
+}
+
+fn relabel(s: &Snapshot<'_>, pod: &Pod) -> Step {
+    let Some(target) = s.target.map(|t| t.hash) else {
+        return Step::Wait;
+    };
+    if s.set.spec.update_strategy.paused {
+        return Step::Wait;
+    }
+    Step::Do(Action::Update {
+        on: on(pod),
+        from: pod.revision,
+        to: target,
+        group: group(s),
+        images: Vec::new(),
+        record: None,
+    })
+}
+
+/// W3, once the containers are those the pod wants.
+fn put_back(pod: &Pod) -> Step {
+    if traffic::runs_what_it_wants(pod) {
+        Step::Do(Action::PutBack { on: on(pod) })
+    } else {
+        Step::Wait
+    }
+}
+
+fn touch(pod: &Pod) -> Step {
+    let record = pod.in_place.clone().unwrap_or_default();
+    Step::Do(Action::Touch {
+        on: on(pod),
+        record: InPlace {
+            fence: record.fence.wrapping_add(1),
+            ..record
+        },
+    })
+}
+
+fn delete(pod: &Pod, why: Why) -> Step {
+    Step::Do(Action::Delete { on: on(pod), why })
+}
+
+fn why(intent: Intent) -> Why {
+    if intent == Intent::Recreate {
+        Why::Recreate
+    } else {
+        Why::ScaleIn
+    }
+}
+
+fn on(pod: &Pod) -> On {
+    On {
+        pod: pod.name.clone(),
+        uid: pod.uid,
+        rv: pod.rv,
+    }
+}
+
+fn group(s: &Snapshot<'_>) -> Option<crate::Text> {
+    s.set.spec.update_strategy.group.as_deref().map(Into::into)
+}
+
+/// The group label of a pod born at `revision`.
+#[must_use]
+pub(crate) fn birth_group(s: &Snapshot<'_>, revision: RevisionHash) -> Option<crate::Text> {
+    s.target.filter(|t| t.hash == revision).and_then(|_| group(s))
+}

@@ -1,0 +1,88 @@
+//! The proofs of the lossless protocol: when a pod is drained, when its new containers run, when it is back.
+
+use cafe_crds::time::Seconds;
+
+use crate::{
+    Text,
+    pod::{Container, Endpoints, Gate, InPlace, Pod, ProtectorCondition, Ran},
+};
+
+/// Whether nobody routes to the pod any more, as far as the caches tell: gate False, Ready False, no endpoint serves
+/// it, and every protector that holds a finalizer has answered this very drain.
+#[must_use]
+pub fn is_drained(pod: &Pod, endpoints: Endpoints) -> bool {
+    let Gate::Draining(op) = pod.gate else {
+        return false;
+    };
+    let answered =
+        |p: &crate::pod::Protector| !p.finalizer || p.condition == Some(ProtectorCondition::False(Some(op)));
+    !pod.is_ready() && endpoints.serving == 0 && pod.protectors.iter().all(answered)
+}
+
+/// Whether every declared protector has taken the pod back.
+#[must_use]
+pub fn is_back(pod: &Pod, declared: &[String]) -> bool {
+    declared.iter().all(|name| {
+        pod.protectors.iter().any(|p| {
+            *p.name == **name && p.finalizer && p.condition.is_none_or(|c| c == ProtectorCondition::True)
+        })
+    })
+}
+
+/// Whether every container runs what the pod's spec wants, and those that were changed are new containers.
+///
+/// A changed container is new when its id is none of those recorded. After a quick change of mind the recorded one may
+/// have stayed: then it counts if it ran the wanted image and the kubelet has observed the last generation.
+#[must_use]
+pub fn runs_what_it_wants(pod: &Pod) -> bool {
+    pod.containers_ready
+        && pod
+            .containers
+            .iter()
+            .all(|c| c.running && c.ready && is_new(pod, c))
+}
+
+fn is_new(pod: &Pod, container: &Container) -> bool {
+    let Some(record) = &pod.in_place else { return true };
+    let mut recorded = record
+        .ran
+        .iter()
+        .filter(|r| r.container == container.name && r.id == container.id);
+    recorded.all(|r| r.image == container.wants && pod.observed_generation >= pod.generation)
+}
+
+/// The record to write with an update of `pod` under drain `op`: what earlier updates of the same drain recorded, and
+/// every container that runs now and is about to change.
+#[must_use]
+pub fn record(pod: &Pod, op: crate::identity::Op, changes: &[(Text, Text)]) -> InPlace {
+    let earlier = pod.in_place.as_ref().filter(|r| r.op == op);
+    let mut ran: Vec<Ran> = earlier.map(|r| r.ran.clone()).unwrap_or_default();
+    let touched = |name: &Text| changes.iter().any(|(c, _)| c == name) || ran_has(earlier, name);
+    for c in pod
+        .containers
+        .iter()
+        .filter(|c| !c.id.is_empty() && touched(&c.name))
+    {
+        if !ran.iter().any(|r| r.container == c.name && r.id == c.id) {
+            // In the middle of an update the spec may already be ahead of the container: then the kubelet's word counts.
+            let image = if earlier.is_some() { &c.image } else { &c.wants };
+            ran.push(Ran {
+                container: c.name.clone(),
+                id: c.id.clone(),
+                image: image.clone(),
+            });
+        }
+    }
+    InPlace { op, ran, fence: 0 }
+}
+
+fn ran_has(record: Option<&InPlace>, name: &Text) -> bool {
+    record.is_some_and(|r| r.ran.iter().any(|ran| ran.container == *name))
+}
+
+/// When a pod that is Ready counts as available: at once, or at this moment.
+#[must_use]
+pub fn available_from(pod: &Pod, min_ready_seconds: i32) -> Option<Seconds> {
+    pod.ready_since
+        .map(|since| Seconds(since.0.saturating_add(i64::from(min_ready_seconds))))
+}
