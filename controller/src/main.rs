@@ -1,2 +1,8 @@
 //! Placeholder.
+mod admin;
+mod args;
+mod client;
+mod lease;
+mod metrics;
+
 fn main() {}
