@@ -1,1 +1,6 @@
-//! Placeholder.
+//! The beds: a real Kubernetes on this machine for `cargo xtask` and for the tests.
+//!
+//! A [`bed::Bed`] is one control plane (etcd, kube-apiserver with RBAC and an audit log, controller-manager, scheduler)
+//! with simulated kubelets, in a folder of its own. Several of them run side by side.
+
+pub mod bed;

@@ -2,16 +2,21 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
+use cafe_tests::bed::Bed;
+
 /// Stop a local Kubernetes that `up` started and remove all it left.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The folder that was given to `up`.
     #[arg(long, default_value = ".cafe")]
     dir: PathBuf,
 }
 
 /// Stops every process of the bed, then removes its folder.
-pub fn run(args: &Args) -> anyhow::Result<()> {
-    let _ = &args.dir;
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let bed = Bed::open(&args.dir)?;
+    bed.down()?;
+    eprintln!("Down; {} is gone.", bed.dir().display());
     Ok(())
 }

@@ -1,0 +1,186 @@
+//! The API server's audit log: who asked for what, and what came of it.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// One request, as far as tests look at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The authenticated user, e.g. `system:serviceaccount:cafe-system:cafe-controller`.
+    pub user: String,
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
+    pub verb: String,
+    /// API group, empty for the core group.
+    pub group: String,
+    /// Plural name of the resource; empty for requests like `/readyz`.
+    pub resource: String,
+    /// `status`, `scale`, ...; empty for the object itself.
+    pub subresource: String,
+    /// Empty for what has none.
+    pub namespace: String,
+    /// Empty for lists, and for objects whose name the server makes up.
+    pub name: String,
+    /// HTTP status of the answer.
+    pub code: u16,
+    /// Path and query.
+    pub uri: String,
+    /// What the client calls itself.
+    pub user_agent: String,
+    /// `ResponseComplete`; `ResponseStarted` for the beginning of a watch; `Panic`.
+    pub stage: String,
+    /// When the server received the request.
+    pub received: Timestamp,
+    /// When the server wrote this entry: the end of the request, or the beginning of a watch.
+    pub answered: Timestamp,
+}
+
+impl Entry {
+    /// Whether the request changed something, or tried to.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        !matches!(self.verb.as_str(), "get" | "list" | "watch")
+    }
+}
+
+/// Reads a log that is still being written, from where it stopped the last time.
+#[derive(Debug)]
+pub struct Reader {
+    file: PathBuf,
+    offset: u64,
+}
+
+impl Reader {
+    pub(super) fn new(file: PathBuf) -> Self {
+        Self { file, offset: 0 }
+    }
+
+    /// Forgets everything written so far.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn skip(&mut self) -> Result<()> {
+        self.entries().map(drop)
+    }
+
+    /// The entries written since the last call. A line that is not complete yet is left for the next call.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or a complete line is no audit event.
+    pub fn entries(&mut self) -> Result<Vec<Entry>> {
+        let mut text = Vec::new();
+        match File::open(&self.file) {
+            Ok(mut file) => {
+                file.seek(SeekFrom::Start(self.offset))?;
+                file.read_to_end(&mut text)?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", self.file.display())),
+        }
+        let complete = text
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |last| last + 1);
+        self.offset += complete as u64;
+        let lines = text
+            .get(..complete)
+            .unwrap_or_default()
+            .split(|byte| *byte == b'\n');
+        lines.filter(|line| !line.is_empty()).map(parse).collect()
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Entry> {
+    let event: Event = serde_json::from_slice(line)
+        .with_context(|| format!("no audit event: {}", String::from_utf8_lossy(line)))?;
+    let object = event.object_ref.unwrap_or_default();
+    Ok(Entry {
+        user: event.user.username,
+        verb: event.verb,
+        group: object.api_group,
+        resource: object.resource,
+        subresource: object.subresource,
+        namespace: object.namespace,
+        name: object.name,
+        code: event.response_status.unwrap_or_default().code,
+        uri: event.request_uri,
+        user_agent: event.user_agent,
+        stage: event.stage,
+        received: event.request_received_timestamp,
+        answered: event.stage_timestamp,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    stage: String,
+    verb: String,
+    #[serde(rename = "requestURI")]
+    request_uri: String,
+    #[serde(default)]
+    user_agent: String,
+    #[serde(default)]
+    user: User,
+    object_ref: Option<ObjectRef>,
+    response_status: Option<ResponseStatus>,
+    request_received_timestamp: Timestamp,
+    stage_timestamp: Timestamp,
+}
+
+#[derive(Default, Deserialize)]
+struct User {
+    #[serde(default)]
+    username: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ObjectRef {
+    api_group: String,
+    resource: String,
+    subresource: String,
+    namespace: String,
+    name: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ResponseStatus {
+    code: u16,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const LINE: &str = r#"{"kind":"Event","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/a/pods/p/status","verb":"patch","user":{"username":"u"},"objectRef":{"resource":"pods","namespace":"a","name":"p","subresource":"status"},"responseStatus":{"metadata":{},"code":409},"requestReceivedTimestamp":"2026-01-01T00:00:00.000000Z","stageTimestamp":"2026-01-01T00:00:00.004000Z"}"#;
+
+    #[test]
+    fn a_half_written_line_is_read_once_it_is_whole() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let mut reader = Reader::new(file.path().to_owned());
+        let (first, rest) = LINE.split_at(100);
+        write!(file, "{LINE}\n{first}").unwrap();
+        assert_eq!(reader.entries().unwrap().len(), 1);
+        assert_eq!(reader.entries().unwrap().len(), 0);
+        writeln!(file, "{rest}").unwrap();
+        let entries = reader.entries().unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!(
+            (
+                entries[0].subresource.as_str(),
+                entries[0].code,
+                entries[0].is_write()
+            ),
+            ("status", 409, true)
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! The controller as a process of the bed, with its own account.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::Bed;
+use super::control_plane::ControlPlane;
+use super::install::CONTROLLER_USER;
+use super::process::Processes;
+use super::state::State;
+
+/// The name of its pid file and log.
+pub(super) const COMPONENT: &str = "controller";
+const PACKAGE: &str = "cafe-controller";
+/// Stable over restarts, as a pod's name is: the new process may take its own lease back at once.
+const IDENTITY: &str = "bed";
+const POLL: Duration = Duration::from_millis(20);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Builds the controller with cargo, which shows its own progress, and returns the binary.
+///
+/// # Errors
+/// When it does not compile.
+pub fn build(release: bool) -> Result<PathBuf> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args([
+            "build",
+            "--package",
+            PACKAGE,
+            "--bin",
+            PACKAGE,
+            "--message-format=json-render-diagnostics",
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    if release {
+        command.arg("--release");
+    }
+    let mut child = command.spawn().context("cannot run cargo")?;
+    let mut binary = None;
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            let artifact: Artifact = serde_json::from_str(&line?).unwrap_or_default();
+            binary = artifact.executable.or(binary);
+        }
+    }
+    if !child.wait()?.success() {
+        bail!("the controller does not compile");
+    }
+    binary.with_context(|| format!("cargo built no binary `{PACKAGE}`"))
+}
+
+/// The one field of cargo's messages that matters here.
+#[derive(Default, Deserialize)]
+struct Artifact {
+    #[serde(default)]
+    executable: Option<PathBuf>,
+}
+
+impl Bed {
+    /// The controller's process, if it is alive.
+    #[must_use]
+    pub fn controller_pid(&self) -> Option<u32> {
+        self.processes.pid(COMPONENT)
+    }
+
+    /// Kills the controller in the middle of whatever it does, and returns when it is gone.
+    ///
+    /// # Errors
+    /// When it does not go.
+    pub fn kill_controller(&self) -> Result<()> {
+        self.processes.stop(COMPONENT, Duration::ZERO)
+    }
+
+    /// Starts the controller that [`Bed::up`] was given, unless it runs, and returns when it answers.
+    ///
+    /// # Errors
+    /// When the bed was never up with a controller, or the controller does not start.
+    pub async fn start_controller(&self) -> Result<()> {
+        let state = State::load(&self.dir)?.context("the bed has never been up")?;
+        let binary = state
+            .controller
+            .context("the bed has no controller: give one in the options of `up`")?;
+        let plane = ControlPlane::prepare(&self.dir, state.ports, &self.components)?;
+        ensure(&self.processes, &plane, &binary, START_TIMEOUT).await
+    }
+}
+
+/// Starts the controller unless this very binary runs already, and waits until its admin port answers.
+pub(super) async fn ensure(
+    processes: &Processes,
+    plane: &ControlPlane<'_>,
+    binary: &Path,
+    timeout: Duration,
+) -> Result<()> {
+    if processes.pid(COMPONENT).is_some_and(|pid| !runs(pid, binary)) {
+        processes.stop(COMPONENT, Duration::from_secs(5))?;
+    }
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, plane.ports.controller));
+    let mut command = Command::new(binary);
+    command
+        .current_dir(plane.dir)
+        .env_remove("KUBECONFIG")
+        .arg("run")
+        .arg("--kubeconfig")
+        .arg(plane.kubeconfig(CONTROLLER_USER))
+        .args(["--identity", IDENTITY])
+        .args(["--admin-address", &address.to_string()]);
+    processes.start(COMPONENT, &mut command)?;
+    let end = Instant::now() + timeout;
+    while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
+        processes.check_alive(COMPONENT)?;
+        if Instant::now() >= end {
+            return Err(processes.failure(COMPONENT, "does not answer on its admin port"));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    processes.check_alive(COMPONENT)
+}
+
+/// Whether the process runs the binary as it is now: a rebuilt file leaves its old self behind as deleted.
+fn runs(pid: u32, binary: &Path) -> bool {
+    let now = std::fs::canonicalize(binary).ok();
+    std::fs::read_link(format!("/proc/{pid}/exe")).ok() == now
+}

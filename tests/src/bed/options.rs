@@ -1,0 +1,33 @@
+//! What a bed should look like.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What [`super::Bed::up`] brings up. The default is a control plane with three nodes in each of `CellA` and `CellB`,
+/// without the controller.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The cells, in order; each is also the zone of its nodes.
+    pub cells: Vec<String>,
+    /// Nodes per cell.
+    pub nodes: usize,
+    /// The controller's binary; `None` leaves the controller out (one that runs is left alone).
+    pub controller: Option<PathBuf>,
+    /// Keeps the node lifecycle controller on and lets the simulated kubelets renew their leases. Off by default: it
+    /// costs writes, and only tests of node loss need it.
+    pub node_lifecycle: bool,
+    /// How long any one component may take until it answers.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cells: vec!["CellA".into(), "CellB".into()],
+            nodes: 3,
+            controller: None,
+            node_lifecycle: false,
+            timeout: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The processes of a bed: started detached, known by pid files, never mistaken for others.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// The processes that belong to one folder.
+#[derive(Debug, Clone)]
+pub(super) struct Processes {
+    dir: PathBuf,
+}
+
+impl Processes {
+    pub(super) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    pub(super) fn log(&self, component: &str) -> PathBuf {
+        self.dir.join("logs").join(format!("{component}.log"))
+    }
+
+    fn pid_file(&self, component: &str) -> PathBuf {
+        self.dir.join("run").join(format!("{component}.pid"))
+    }
+
+    /// The component's process, if it is alive and really ours: a pid may have been given to someone else since.
+    pub(super) fn pid(&self, component: &str) -> Option<u32> {
+        let pid = fs::read_to_string(self.pid_file(component))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?;
+        self.is_ours(pid).then_some(pid)
+    }
+
+    /// Every component of a bed names a file below its folder on the command line.
+    fn is_ours(&self, pid: u32) -> bool {
+        let Ok(command_line) = fs::read(format!("/proc/{pid}/cmdline")) else {
+            return false;
+        };
+        let dir = self.dir.as_os_str().as_encoded_bytes();
+        // A zombie has an empty command line, so the dead never match.
+        command_line.windows(dir.len()).any(|window| window == dir)
+    }
+
+    /// Starts a component unless it is alive; says whether it was started.
+    pub(super) fn start(&self, component: &str, command: &mut Command) -> Result<bool> {
+        if self.pid(component).is_some() {
+            return Ok(false);
+        }
+        for folder in ["logs", "run"] {
+            fs::create_dir_all(self.dir.join(folder))?;
+        }
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log(component))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {component} ({})", command.get_program().display()))?;
+        fs::write(self.pid_file(component), child.id().to_string())?;
+        // Someone must collect the exit status, or a killed component stays behind as a zombie while we live.
+        std::thread::spawn(move || child.wait());
+        Ok(true)
+    }
+
+    /// Asks a component to stop and makes it stop after `patience`; without patience it is killed at once.
+    pub(super) fn stop(&self, component: &str, patience: Duration) -> Result<()> {
+        if let Some(pid) = self.pid(component) {
+            if !patience.is_zero() {
+                signal(pid, Signal::TERM)?;
+            }
+            if !self.wait_gone(pid, patience) {
+                signal(pid, Signal::KILL)?;
+                if !self.wait_gone(pid, Duration::from_secs(10)) {
+                    bail!("{component} (pid {pid}) does not end, even when killed");
+                }
+            }
+        }
+        match fs::remove_file(self.pid_file(component)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn wait_gone(&self, pid: u32, patience: Duration) -> bool {
+        let end = Instant::now() + patience;
+        while self.is_ours(pid) {
+            if Instant::now() >= end {
+                return false;
+            }
+            std::thread::sleep(POLL);
+        }
+        true
+    }
+
+    /// An error when the component has died, with the end of its log.
+    pub(super) fn check_alive(&self, component: &str) -> Result<()> {
+        if self.pid(component).is_some() {
+            return Ok(());
+        }
+        Err(self.failure(component, "has ended"))
+    }
+
+    /// An error about a component, with the end of its log.
+    pub(super) fn failure(&self, component: &str, what: &str) -> anyhow::Error {
+        let log = self.log(component);
+        let tail = tail(&log).unwrap_or_default();
+        anyhow!(
+            "{component} {what}; the end of its log {}:\n{tail}",
+            log.display()
+        )
+    }
+}
+
+fn signal(pid: u32, signal: Signal) -> Result<()> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return Ok(());
+    };
+    match kill_process_group(pid, signal) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot send {signal:?} to process {pid:?}")),
+    }
+}
+
+fn tail(file: &Path) -> std::io::Result<String> {
+    const BYTES: u64 = 2000;
+    let mut file = File::open(file)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(BYTES)))?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end)?;
+    Ok(String::from_utf8_lossy(&end).into_owned())
+}

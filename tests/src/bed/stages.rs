@@ -1,0 +1,136 @@
+//! The simulated kubelets: KWOK stages driven by annotations of the pod.
+//!
+//! | annotation | effect |
+//! |---|---|
+//! | `sim.cafe.dev/restart: <duration>` | time between the end of the old container and the start of the new one |
+//! | `sim.cafe.dev/stop: <duration>` | time the old container takes to stop, and a deleted pod to go; until then the status shows the new generation as observed and the old container running |
+//! | `sim.cafe.dev/ready-delay: <duration>` | time between a container's start and its readiness |
+//! | `sim.cafe.dev/image-pull-error: "true"` | the next container waits with `ImagePullBackOff` until this is taken off |
+//! | `sim.cafe.dev/crash: "true"` | the next container starts, ends with an error and waits with `CrashLoopBackOff`; it is tried again after 10 s, 20 s, ... |
+//! | `sim.cafe.dev/same-digest: "true"` | the next container's image has the old imageID (two tags of one digest) |
+//!
+//! They are read when a container starts (stops, is probed), so they change together with the image in one patch of the
+//! pod. Native sidecars are treated like containers. Durations are written as in Go: `500ms`, `1m30s`.
+
+use serde_json::{Value, json};
+
+const NEXT: &str = include_str!("stages/next.jq");
+const KUBELET: &str = include_str!("stages/kubelet.tpl");
+
+/// The word of `next.jq` that a stage answers to, its delay (jq, a duration), and its patch.
+struct Stage {
+    word: &'static str,
+    delay: Option<&'static str>,
+    patch: Option<&'static str>,
+}
+
+const STAGES: [Stage; 8] = [
+    Stage {
+        word: "start",
+        delay: None,
+        patch: Some(include_str!("stages/start.tpl")),
+    },
+    Stage {
+        word: "refresh",
+        delay: None,
+        patch: Some(include_str!("stages/refresh.tpl")),
+    },
+    Stage {
+        word: "stop",
+        delay: Some(r#"milliseconds("stop") | in_milliseconds"#),
+        patch: Some(include_str!("stages/stop.tpl")),
+    },
+    Stage {
+        word: "run",
+        delay: Some(RUN_DELAY),
+        patch: Some(include_str!("stages/run.tpl")),
+    },
+    Stage {
+        word: "crash",
+        delay: Some(r#""100ms""#),
+        patch: Some(include_str!("stages/crash.tpl")),
+    },
+    Stage {
+        word: "probe",
+        delay: Some(PROBE_DELAY),
+        patch: Some(include_str!("stages/probe.tpl")),
+    },
+    Stage {
+        word: "terminate",
+        delay: None,
+        patch: Some(include_str!("stages/terminate.tpl")),
+    },
+    Stage {
+        word: "delete",
+        delay: Some(r#"milliseconds("stop") | in_milliseconds"#),
+        patch: None,
+    },
+];
+
+/// A crashed container is tried again after the kubelet's back-off, unless it is to crash no more or has another
+/// image; all others start when `sim.cafe.dev/restart` has passed since they stopped.
+const RUN_DELAY: &str = r#"
+wanted as $wanted
+| [statuses[].state.terminated.message | strings | tonumber] as $stopped
+| [statuses[] | select(.state.waiting.reason == "CrashLoopBackOff" and .image == $wanted[.name])] as $crashed
+| if $stopped != [] then ($stopped | max) + milliseconds("restart")
+  elif $crashed != [] and says("crash") and (pull_again | not) then
+      ($crashed | map((.lastState.terminated.message | tonumber) + ([10000 * pow(2; .restartCount), 300000] | min)) | min)
+  else 0 end
+| if . == 0 then "0ms" else . - now * 1000 | in_milliseconds end
+"#;
+
+/// The container's ID ends with the moment of its start in milliseconds.
+const PROBE_DELAY: &str = r#"
+milliseconds("ready-delay") as $all
+| [unprobed[] | .containerID | split("/") | last | tonumber] | max + $all - now * 1000 | in_milliseconds
+"#;
+
+/// The configuration file for `kwok`: its options and all stages. Documents in JSON, which is YAML too.
+#[must_use]
+pub fn kwok_configuration() -> String {
+    let options = json!({
+        "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+        "kind": "KwokConfiguration",
+        "options": { "podPlayStageParallelism": 16 },
+    });
+    let stages = STAGES.iter().map(Stage::document);
+    std::iter::once(options)
+        .chain(stages)
+        .map(|document| format!("{document:#}\n"))
+        .collect::<Vec<_>>()
+        .join("---\n")
+}
+
+impl Stage {
+    fn document(&self) -> Value {
+        let next = match &self.patch {
+            Some(patch) => json!({ "patches": [{
+                "subresource": "status",
+                "type": "strategic",
+                "template": format!("{KUBELET}{patch}"),
+            }]}),
+            None => json!({ "delete": true }),
+        };
+        let mut spec = json!({
+            "resourceRef": { "apiGroup": "v1", "kind": "Pod" },
+            "selector": { "matchExpressions": [
+                { "key": format!("{NEXT}\nnext"), "operator": "In", "values": [self.word] },
+            ]},
+            "next": next,
+        });
+        if let (Some(delay), Some(spec)) = (self.delay, spec.as_object_mut()) {
+            let expression = format!("{NEXT}\n{delay}");
+            spec.insert(
+                "delay".to_owned(),
+                json!({ "durationMilliseconds": 0, "durationFrom": { "expressionFrom": expression } }),
+            );
+        }
+        json!({
+            "apiVersion": "kwok.x-k8s.io/v1alpha1",
+            "kind": "Stage",
+            "metadata": { "name": format!("pod-{}", self.word) },
+            "spec": spec,
+        })
+    }
+}
