@@ -54,11 +54,7 @@ pub struct NotAPercentage(String);
 
 impl fmt::Display for NotAPercentage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} is neither a number such as 4 nor a percentage from \"0%\" to \"100%\"",
-            self.0
-        )
+        write!(f, "{:?} is neither a number such as 4 nor a percentage from \"0%\" to \"100%\"", self.0)
     }
 }
 
@@ -126,11 +122,10 @@ impl JsonSchema for IntOrPercent {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        // A structural schema lets `minimum` and `pattern` stand beside int-or-string: each is looked at only for a
-        // value of its own type.
+        // In a structural schema the limits stand beside int-or-string and not in branches of an anyOf: each is looked
+        // at only for a value of its own type.
         json_schema!({
             "x-kubernetes-int-or-string": true,
-            "anyOf": [{ "type": "integer" }, { "type": "string" }],
             "minimum": 0,
             "maximum": 100_000,
             "maxLength": 4,

@@ -6,6 +6,7 @@
 
 pub mod condition;
 pub mod deployment;
+pub mod generate;
 pub mod inplaceset;
 pub mod intstr;
 pub mod names;

@@ -109,10 +109,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for word in super::ALL {
             assert!(word.starts_with(|c: char| c.is_ascii_uppercase()), "{word}");
-            assert!(
-                word.chars().all(|c| c.is_ascii_alphanumeric()) && word.len() <= 128,
-                "{word}"
-            );
+            assert!(word.chars().all(|c| c.is_ascii_alphanumeric()) && word.len() <= 128, "{word}");
             assert!(seen.insert(word), "{word} twice");
         }
     }

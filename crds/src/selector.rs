@@ -5,14 +5,17 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::opaque;
+
 /// Which pods belong to the object. All requirements must hold. Immutable, not empty, must match the labels of the template,
 /// and no key may start with `cafe.dev/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct Selector {
     /// Labels that a pod must carry with exactly these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(schema_with = "opaque::labels")]
     pub match_labels: BTreeMap<String, String>,
     /// Requirements that are more than equality.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,13 +70,8 @@ impl Selector {
             let found = labels.clone().find(|(k, _)| k.as_ref() == key);
             test(found.as_ref().map(|(_, v)| v.as_ref()))
         };
-        self.match_labels
-            .iter()
-            .all(|(key, value)| holds(key, &|label| label == Some(value.as_str())))
-            && self
-                .match_expressions
-                .iter()
-                .all(|r| holds(&r.key, &|label| r.holds(label)))
+        self.match_labels.iter().all(|(key, value)| holds(key, &|label| label == Some(value.as_str())))
+            && self.match_expressions.iter().all(|r| holds(&r.key, &|label| r.holds(label)))
     }
 
     /// The form that `kubectl -l` and `status.selector` understand: `app=web,tier in (a,b),!legacy`.
@@ -85,14 +83,10 @@ impl Selector {
         for requirement in &self.match_expressions {
             let key = &requirement.key;
             match requirement.operator {
-                Operator::In => push(
-                    &mut query,
-                    format_args!("{key} in ({})", requirement.sorted_values()),
-                ),
-                Operator::NotIn => push(
-                    &mut query,
-                    format_args!("{key} notin ({})", requirement.sorted_values()),
-                ),
+                Operator::In => push(&mut query, format_args!("{key} in ({})", requirement.sorted_values())),
+                Operator::NotIn => {
+                    push(&mut query, format_args!("{key} notin ({})", requirement.sorted_values()));
+                }
                 Operator::Exists => push(&mut query, format_args!("{key}")),
                 Operator::DoesNotExist => push(&mut query, format_args!("!{key}")),
             }
@@ -163,9 +157,6 @@ mod tests {
 
     #[test]
     fn the_query_is_what_kubectl_takes() {
-        assert_eq!(
-            selector().as_query(),
-            "app=web,tier in (a,b),phase notin (x),owner,!legacy"
-        );
+        assert_eq!(selector().as_query(), "app=web,tier in (a,b),phase notin (x),owner,!legacy");
     }
 }

@@ -47,9 +47,7 @@ impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(|error| {
-            de::Error::custom(format!(
-                "{text:?} is no RFC 3339 time such as 2026-11-20T22:41:00Z: {error}"
-            ))
+            de::Error::custom(format!("{text:?} is no RFC 3339 time such as 2026-11-20T22:41:00Z: {error}"))
         })
     }
 }
@@ -76,18 +74,13 @@ mod tests {
     #[test]
     fn a_moment_is_written_in_utc_without_fractions() {
         let moment: Seconds = serde_json::from_str("\"2026-11-21T00:41:00.75+02:00\"").unwrap();
-        assert_eq!(
-            serde_json::to_string(&moment).unwrap(),
-            "\"2026-11-20T22:41:00Z\""
-        );
+        assert_eq!(serde_json::to_string(&moment).unwrap(), "\"2026-11-20T22:41:00Z\"");
         assert_eq!(moment.to_string(), "2026-11-20T22:41:00Z");
     }
 
     #[test]
     fn a_time_without_a_zone_is_refused_with_an_example() {
-        let error = serde_json::from_str::<Seconds>("\"2026-11-21 00:41\"")
-            .unwrap_err()
-            .to_string();
+        let error = serde_json::from_str::<Seconds>("\"2026-11-21 00:41\"").unwrap_err().to_string();
         assert!(error.contains("2026-11-20T22:41:00Z"), "{error}");
     }
 }

@@ -17,7 +17,7 @@ pub struct Traffic {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
-        inner(length(min = 1, max = 63), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")),
+        inner(length(min = 1, max = 253)),
         extend("x-kubernetes-list-type" = "set")
     )]
     pub protectors: Vec<String>,

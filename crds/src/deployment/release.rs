@@ -9,17 +9,17 @@ pub struct ReleaseControls {
     /// gates of revision 7. `status.release.confirmToken` shows what to write. A passed gate stays passed when the token is
     /// taken away; the same token twice is the same as once; a token for any other gate changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 24))]
+    #[schemars(length(max = 64))]
     pub confirm: Option<String>,
     /// Stops the release of this revision, such as `"7"`, where it is: pods in flight finish, no further pod is moved, what
     /// runs goes on running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 19))]
+    #[schemars(length(max = 64))]
     pub abort: Option<String>,
     /// Takes an aborted, failed or abandoned revision, such as `"7"`, up again as a new release under the next revision
     /// number; tokens of the old number are dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 19))]
+    #[schemars(length(max = 64))]
     pub retry: Option<String>,
     /// Serves an earlier revision while the template is still that of the abandoned one: without gates, within
     /// `maxUnavailable`, from any state. A new template ends it.

@@ -173,7 +173,7 @@ pub struct GroupStatus {
     pub kind: GroupKind,
     /// Pods that the group moves in each unit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 128))]
+    #[schemars(extend("maxProperties" = 128))]
     pub units: BTreeMap<String, i32>,
     /// `Pending`, `Executing` or `Done`.
     pub state: GroupState,

@@ -14,10 +14,7 @@ pub struct Topology {
     pub unit_type: UnitType,
     /// Another node label that names the unit of a node, such as `datacenter`. Immutable. Default: the label of `unitType`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 317),
-        regex(pattern = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 317))]
     pub node_label_key: Option<String>,
     /// The units, in order, as the values of the node label: 1 to 64 of them, each at most 40 letters, digits and hyphens, such
     /// as `CellA`, no two equal when case is ignored. Each gets one InPlaceSet, whose pods are placed with a required node
@@ -25,7 +22,7 @@ pub struct Topology {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
-        inner(length(min = 1, max = 40), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$")),
+        inner(length(min = 1, max = 63)),
         extend("x-kubernetes-list-type" = "atomic")
     )]
     pub values: Vec<String>,
@@ -33,7 +30,7 @@ pub struct Topology {
     /// the other units. `spec.replicas` always wins: pins that do not add up are shrunk or filled up in proportion, and the
     /// condition `UnitsHealthy` says so. Percentages may add up to at most 100%. Default none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(extend("maxProperties" = 64))]
     pub unit_replicas: BTreeMap<String, IntOrPercent>,
     /// What happens to a pod that finds no node in its unit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,9 +76,6 @@ pub struct AutoReschedule {
 
 impl Default for AutoReschedule {
     fn default() -> Self {
-        Self {
-            enable: false,
-            initial_delay_seconds: 10,
-        }
+        Self { enable: false, initial_delay_seconds: 10 }
     }
 }
