@@ -39,11 +39,7 @@ pub(crate) struct Health {
 
 impl Default for Health {
     fn default() -> Self {
-        Self {
-            started: Instant::now(),
-            beat: AtomicU64::new(0),
-            synced: AtomicBool::new(false),
-        }
+        Self { started: Instant::now(), beat: AtomicU64::new(0), synced: AtomicBool::new(false) }
     }
 }
 
@@ -66,9 +62,7 @@ impl Health {
 
     /// How long ago the event loop turned.
     fn silence(&self) -> Duration {
-        self.started
-            .elapsed()
-            .saturating_sub(Duration::from_millis(self.beat.load(Ordering::Relaxed)))
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.beat.load(Ordering::Relaxed)))
     }
 }
 
@@ -105,28 +99,16 @@ pub(crate) fn start(address: SocketAddr, metrics: Metrics, health: Arc<Health>) 
     let listener = TcpListener::bind(address).map_err(bind)?;
     listener.set_nonblocking(true).map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(AdminError::Start)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AdminError::Start)?;
     let (stop, stopped) = oneshot::channel();
     let serve = move || {
         if let Err(error) = runtime.block_on(serve(listener, router(metrics, health), stopped)) {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the admin port is no longer served"
-            );
+            tracing::error!(error = &error as &dyn std::error::Error, "the admin port is no longer served");
         }
     };
-    let thread = std::thread::Builder::new()
-        .name("admin".into())
-        .spawn(serve)
-        .map_err(AdminError::Start)?;
-    Ok(Admin {
-        address,
-        stop,
-        thread,
-    })
+    let thread = std::thread::Builder::new().name("admin".into()).spawn(serve).map_err(AdminError::Start)?;
+    Ok(Admin { address, stop, thread })
 }
 
 impl Admin {
@@ -182,10 +164,7 @@ async fn livez(State(sources): State<Sources>) -> Response {
         return "ok\n".into_response();
     }
     let seconds = silence.as_secs();
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        format!("the event loop has not turned for {seconds} s\n"),
-    )
+    (StatusCode::SERVICE_UNAVAILABLE, format!("the event loop has not turned for {seconds} s\n"))
         .into_response()
 }
 
@@ -193,10 +172,7 @@ async fn readyz(State(sources): State<Sources>) -> Response {
     if sources.health.is_synced() {
         return "ok\n".into_response();
     }
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        "waiting for the first complete list of every watched kind\n",
-    )
+    (StatusCode::SERVICE_UNAVAILABLE, "waiting for the first complete list of every watched kind\n")
         .into_response()
 }
 
@@ -215,22 +191,13 @@ mod tests {
 
     fn started() -> (Admin, Arc<Health>) {
         let health = Arc::new(Health::default());
-        let admin = start(
-            "127.0.0.1:0".parse().unwrap(),
-            Metrics::default(),
-            Arc::clone(&health),
-        )
-        .unwrap();
+        let admin = start("127.0.0.1:0".parse().unwrap(), Metrics::default(), Arc::clone(&health)).unwrap();
         (admin, health)
     }
 
     fn ask(address: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nhost: cafe\r\nconnection: close\r\n\r\n"
-        )
-        .unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: cafe\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
@@ -250,10 +217,7 @@ mod tests {
     fn metrics_are_served_as_openmetrics() {
         let (admin, _) = started();
         let answer = ask(admin.address(), "/metrics");
-        assert!(
-            answer.contains(OPENMETRICS) && answer.ends_with("# EOF\n"),
-            "{answer}"
-        );
+        assert!(answer.contains(OPENMETRICS) && answer.ends_with("# EOF\n"), "{answer}");
         admin.stop();
     }
 
@@ -264,10 +228,7 @@ mod tests {
         assert!(ask(admin.address(), "/livez").starts_with("HTTP/1.1 200"));
         admin.stop();
         let minutes_ago = Instant::now().checked_sub(Duration::from_secs(61)).unwrap();
-        let health = Health {
-            started: minutes_ago,
-            ..Health::default()
-        };
+        let health = Health { started: minutes_ago, ..Health::default() };
         assert!(health.silence() >= HEARTBEAT_LIMIT);
         health.beat();
         assert!(health.silence() < HEARTBEAT_LIMIT);
@@ -277,10 +238,7 @@ mod tests {
     fn a_taken_address_is_named() {
         let (admin, health) = started();
         let error = start(admin.address(), Metrics::default(), health).unwrap_err();
-        assert!(
-            error.to_string().contains(&admin.address().to_string()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&admin.address().to_string()), "{error}");
         admin.stop();
     }
 

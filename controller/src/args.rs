@@ -84,10 +84,7 @@ pub(crate) enum LogFormat {
 
 /// The host's name: no random part, so a restarted process takes its own claim back at once.
 fn hostname() -> String {
-    hostname::get().map_or_else(
-        |_| "cafe-controller".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    )
+    hostname::get().map_or_else(|_| "cafe-controller".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -111,20 +108,14 @@ mod tests {
     fn defaults_suit_a_cluster() {
         let args = run(&["--namespace", "cafe-system"]).unwrap();
         assert_eq!(args.admin_address.to_string(), "0.0.0.0:8080");
-        assert_eq!(
-            (args.writes_in_flight, args.lease_duration()),
-            (64, Duration::from_secs(15))
-        );
+        assert_eq!((args.writes_in_flight, args.lease_duration()), (64, Duration::from_secs(15)));
         assert_eq!(args.log_format, LogFormat::Json);
         assert!(!args.identity.is_empty() && args.watch_namespaces.is_empty() && !args.no_leader_election);
     }
 
     #[test]
     fn namespaces_are_separated_by_commas_and_never_empty() {
-        assert_eq!(
-            run(&["--watch-namespaces", "a,b"]).unwrap().watch_namespaces,
-            ["a", "b"]
-        );
+        assert_eq!(run(&["--watch-namespaces", "a,b"]).unwrap().watch_namespaces, ["a", "b"]);
         assert!(run(&["--watch-namespaces", "a,"]).is_err());
     }
 

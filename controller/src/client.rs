@@ -61,14 +61,9 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Connect
 }
 
 async fn from_file(path: &Path) -> Result<Config, ConnectError> {
-    let bad = |source| ConnectError::Kubeconfig {
-        path: path.display().to_string(),
-        source,
-    };
+    let bad = |source| ConnectError::Kubeconfig { path: path.display().to_string(), source };
     let file = Kubeconfig::read_from(path).map_err(bad)?;
-    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-        .await
-        .map_err(bad)
+    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(bad)
 }
 
 /// Why a call gave no answer to work with.
@@ -175,10 +170,7 @@ impl<T> From<Result<T, CallError>> for Outcome<T> {
             Err(error) => error,
         };
         if error.is_unsent() {
-            return Self::NotApplied(Refusal {
-                code: 0,
-                message: error.to_string(),
-            });
+            return Self::NotApplied(Refusal { code: 0, message: error.to_string() });
         }
         let Some(status) = error.status() else {
             return Self::Unknown(error);
@@ -186,15 +178,10 @@ impl<T> From<Result<T, CallError>> for Outcome<T> {
         match status.code {
             404 => Self::Gone,
             409 => Self::Conflict,
-            429 => Self::TooManyRequests {
-                retry_after: retry_after(status),
-            },
+            429 => Self::TooManyRequests { retry_after: retry_after(status) },
             // A request that took the server too long: it may have been carried out.
             408 => Self::Unknown(error),
-            code @ 400..=499 => Self::NotApplied(Refusal {
-                code,
-                message: status.message.clone(),
-            }),
+            code @ 400..=499 => Self::NotApplied(Refusal { code, message: status.message.clone() }),
             _ => Self::Unknown(error),
         }
     }
@@ -249,11 +236,7 @@ impl Refusal {
 }
 
 fn retry_after(status: &Status) -> Duration {
-    match status
-        .details
-        .as_ref()
-        .map_or(0, |details| details.retry_after_seconds)
-    {
+    match status.details.as_ref().map_or(0, |details| details.retry_after_seconds) {
         0 => RETRY_AFTER_DEFAULT,
         seconds => Duration::from_secs(seconds.into()),
     }
@@ -288,26 +271,14 @@ mod tests {
         ];
         for (code, reason, retry) in expected {
             let outcome = answered(code);
-            assert_eq!(
-                (outcome.reason(), outcome.retry()),
-                (reason, Some(retry)),
-                "{code}"
-            );
+            assert_eq!((outcome.reason(), outcome.retry()), (reason, Some(retry)), "{code}");
         }
     }
 
     #[test]
     fn what_the_server_refused_keeps_its_words() {
-        let Outcome::NotApplied(refusal) = answered(422) else {
-            panic!("refused")
-        };
-        assert_eq!(
-            refusal,
-            Refusal {
-                code: 422,
-                message: "said the server".into()
-            }
-        );
+        let Outcome::NotApplied(refusal) = answered(422) else { panic!("refused") };
+        assert_eq!(refusal, Refusal { code: 422, message: "said the server".into() });
     }
 
     #[test]
@@ -341,24 +312,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_hangs_ends_and_its_outcome_is_unknown() {
-        let error = call(std::future::pending::<kube::Result<()>>())
-            .await
-            .unwrap_err();
-        assert_eq!(
-            (error.to_string().as_str(), error.code()),
-            ("no answer within 10s", 0)
-        );
+        let error = call(std::future::pending::<kube::Result<()>>()).await.unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.code()), ("no answer within 10s", 0));
         assert_eq!(Outcome::<()>::from(Err(error)).reason(), "Timeout");
     }
 
     #[tokio::test]
     async fn a_missing_kubeconfig_is_named() {
         let error = connect(Some(Path::new("/nowhere/config"))).await.err().unwrap();
-        assert!(
-            error
-                .to_string()
-                .starts_with("cannot use kubeconfig /nowhere/config"),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("cannot use kubeconfig /nowhere/config"), "{error}");
     }
 }

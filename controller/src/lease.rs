@@ -139,10 +139,8 @@ impl Election {
         let Some((lease, unchanged_for)) = self.look().await? else {
             return self.hold(Lease::default()).await;
         };
-        let next = lease
-            .spec
-            .as_ref()
-            .map_or(Next::Acquire, |spec| decide(spec, &self.identity, unchanged_for));
+        let next =
+            lease.spec.as_ref().map_or(Next::Acquire, |spec| decide(spec, &self.identity, unchanged_for));
         match next {
             Next::Acquire | Next::Renew => self.hold(lease).await,
             Next::Wait(left) => {
@@ -174,16 +172,10 @@ impl Election {
         lease.spec = Some(held_by(&self.identity, &old, self.times.valid_for, wall_clock()));
         let sent = Instant::now();
         let written = if lease.metadata.resource_version.is_some() {
-            call_within(
-                self.times.call(),
-                self.api.replace(LEASE_NAME, &PostParams::default(), &lease),
-            )
-            .await?
+            call_within(self.times.call(), self.api.replace(LEASE_NAME, &PostParams::default(), &lease))
+                .await?
         } else {
-            lease.metadata = ObjectMeta {
-                name: Some(LEASE_NAME.to_owned()),
-                ..ObjectMeta::default()
-            };
+            lease.metadata = ObjectMeta { name: Some(LEASE_NAME.to_owned()), ..ObjectMeta::default() };
             call_within(self.times.call(), self.api.create(&PostParams::default(), &lease)).await?
         };
         if !self.grant.is_held() {
@@ -196,11 +188,7 @@ impl Election {
     }
 
     fn stand_by(&mut self, lease: &Lease) {
-        let holder = lease
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.holder_identity.as_deref())
-            .unwrap_or_default();
+        let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default();
         if self.grant.is_held() {
             tracing::warn!(identity = %self.identity, holder, "lost the lease: this replica stops writing");
         }
@@ -211,19 +199,13 @@ impl Election {
         let Some((mut lease, _)) = self.look().await? else {
             return Ok(());
         };
-        let Some(spec) = lease
-            .spec
-            .take()
-            .filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
+        let Some(spec) =
+            lease.spec.take().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
         else {
             return Ok(());
         };
         lease.spec = Some(given_back(&spec, wall_clock()));
-        call_within(
-            self.times.call(),
-            self.api.replace(LEASE_NAME, &PostParams::default(), &lease),
-        )
-        .await?;
+        call_within(self.times.call(), self.api.replace(LEASE_NAME, &PostParams::default(), &lease)).await?;
         tracing::info!(identity = %self.identity, "gave the lease back");
         Ok(())
     }

@@ -113,53 +113,21 @@ impl Figures {
         to.register("release_wait_seconds", help, self.release_waiting.clone());
         let help = "Seconds from the first to the last pod of a group, by kind";
         to.register("group_duration_seconds", help, self.group_duration.clone());
-        to.register(
-            "pod_updates",
-            "Pods updated, by mode and result",
-            self.pod_updates.clone(),
-        );
+        to.register("pod_updates", "Pods updated, by mode and result", self.pod_updates.clone());
         let help = "Seconds a pod spent in a phase of its update";
-        to.register(
-            "pod_update_duration_seconds",
-            help,
-            self.pod_update_duration.clone(),
-        );
+        to.register("pod_update_duration_seconds", help, self.pod_update_duration.clone());
         let help = "Seconds until a pod was out of all traffic, by result";
         to.register("traffic_drain_seconds", help, self.drain.clone());
         to.register("actions", "Actions carried out, by result", self.actions.clone());
         to.register("plan", "Plans made, by kind of their owner", self.plans.clone());
-        to.register(
-            "plan_duration_seconds",
-            "Seconds one plan took",
-            self.plan_duration.clone(),
-        );
-        to.register(
-            "queue_depth",
-            "Owners that wait to be planned",
-            self.queue_depth.clone(),
-        );
+        to.register("plan_duration_seconds", "Seconds one plan took", self.plan_duration.clone());
+        to.register("queue_depth", "Owners that wait to be planned", self.queue_depth.clone());
         let help = "Requests to the API server; code 0 means no answer";
         to.register("api_requests", help, self.api_requests.clone());
-        to.register(
-            "api_request_duration_seconds",
-            "Seconds one request took",
-            self.api_duration.clone(),
-        );
-        to.register(
-            "writes_in_flight",
-            "Writes that wait for their answer",
-            self.writes_in_flight.clone(),
-        );
-        to.register(
-            "watch_restarts",
-            "Watches started again, by kind",
-            self.watch_restarts.clone(),
-        );
-        to.register(
-            "world_objects",
-            "Objects held in memory, by kind",
-            self.world_objects.clone(),
-        );
+        to.register("api_request_duration_seconds", "Seconds one request took", self.api_duration.clone());
+        to.register("writes_in_flight", "Writes that wait for their answer", self.writes_in_flight.clone());
+        to.register("watch_restarts", "Watches started again, by kind", self.watch_restarts.clone());
+        to.register("world_objects", "Objects held in memory, by kind", self.world_objects.clone());
         to
     }
 }
@@ -167,10 +135,7 @@ impl Figures {
 impl Default for Metrics {
     fn default() -> Self {
         let figures = Figures::default();
-        Self {
-            registry: Arc::new(figures.registry()),
-            figures,
-        }
+        Self { registry: Arc::new(figures.registry()), figures }
     }
 }
 
@@ -207,72 +172,46 @@ impl Metrics {
     ) {
         self.figures.objects.release_ended(namespace, name, outcome);
         let labels = [("outcome", outcome)];
-        self.figures
-            .release_duration
-            .get_or_create(&labels)
-            .observe(total.as_secs_f64());
-        self.figures
-            .release_waiting
-            .get_or_create(&labels)
-            .observe(waiting.as_secs_f64());
+        self.figures.release_duration.get_or_create(&labels).observe(total.as_secs_f64());
+        self.figures.release_waiting.get_or_create(&labels).observe(waiting.as_secs_f64());
     }
 
     /// A group ended. `kind`: beta, batch, scale or rollback.
     pub(crate) fn group_ended(&self, kind: &'static str, duration: Duration) {
-        self.figures
-            .group_duration
-            .get_or_create(&[("kind", kind)])
-            .observe(duration.as_secs_f64());
+        self.figures.group_duration.get_or_create(&[("kind", kind)]).observe(duration.as_secs_f64());
     }
 
     /// A pod gave its place in one unit to another unit.
     pub(crate) fn rescheduled(&self, namespace: &str, name: &str, from_unit: &str, to_unit: &str) {
-        self.figures
-            .objects
-            .rescheduled(namespace, name, from_unit, to_unit);
+        self.figures.objects.rescheduled(namespace, name, from_unit, to_unit);
     }
 
     /// The update of a pod ended. `mode`: in_place or recreate; `result`: ok or a reason.
     pub(crate) fn pod_updated(&self, mode: &'static str, result: &'static str) {
-        self.figures
-            .pod_updates
-            .get_or_create(&[("mode", mode), ("result", result)])
-            .inc();
+        self.figures.pod_updates.get_or_create(&[("mode", mode), ("result", result)]).inc();
     }
 
     /// A pod went through one phase of its update. `phase`: drain, swap or ready.
     pub(crate) fn pod_update_phase(&self, mode: &'static str, phase: &'static str, duration: Duration) {
         let labels = [("mode", mode), ("phase", phase)];
-        self.figures
-            .pod_update_duration
-            .get_or_create(&labels)
-            .observe(duration.as_secs_f64());
+        self.figures.pod_update_duration.get_or_create(&labels).observe(duration.as_secs_f64());
     }
 
     /// A pod left the traffic. `result`: clean or timeout.
     pub(crate) fn drained(&self, result: &'static str, duration: Duration) {
-        self.figures
-            .drain
-            .get_or_create(&[("result", result)])
-            .observe(duration.as_secs_f64());
+        self.figures.drain.get_or_create(&[("result", result)]).observe(duration.as_secs_f64());
     }
 
     /// One action was carried out. `result` is the reason of its outcome.
     pub(crate) fn action(&self, action: &'static str, result: &'static str) {
-        self.figures
-            .actions
-            .get_or_create(&[("action", action), ("result", result)])
-            .inc();
+        self.figures.actions.get_or_create(&[("action", action), ("result", result)]).inc();
     }
 
     /// One plan was made for an owner of this kind.
     pub(crate) fn planned(&self, kind: &'static str, duration: Duration) {
         let labels = [("kind", kind)];
         self.figures.plans.get_or_create(&labels).inc();
-        self.figures
-            .plan_duration
-            .get_or_create(&labels)
-            .observe(duration.as_secs_f64());
+        self.figures.plan_duration.get_or_create(&labels).observe(duration.as_secs_f64());
     }
 
     /// One request was answered, or given up on with `code` 0.
@@ -283,15 +222,9 @@ impl Metrics {
         code: u16,
         duration: Duration,
     ) {
-        self.figures
-            .api_requests
-            .get_or_create(&ApiCall { verb, resource, code })
-            .inc();
+        self.figures.api_requests.get_or_create(&ApiCall { verb, resource, code }).inc();
         let labels = [("verb", verb), ("resource", resource)];
-        self.figures
-            .api_duration
-            .get_or_create(&labels)
-            .observe(duration.as_secs_f64());
+        self.figures.api_duration.get_or_create(&labels).observe(duration.as_secs_f64());
     }
 
     /// A watch had to start again.
@@ -301,10 +234,7 @@ impl Metrics {
 
     /// How many objects of a kind the world holds.
     pub(crate) fn set_world_objects(&self, kind: &'static str, count: usize) {
-        self.figures
-            .world_objects
-            .get_or_create(&[("kind", kind)])
-            .set(gauge_value(count));
+        self.figures.world_objects.get_or_create(&[("kind", kind)]).set(gauge_value(count));
     }
 
     /// How many owners wait to be planned.

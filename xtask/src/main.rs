@@ -1,6 +1,9 @@
 //! The verbs of the house, the same for people and for CI: `cargo xtask <verb>`.
 
+mod check;
 mod down;
+mod r#gen;
+mod test;
 mod up;
 
 use clap::{Parser, Subcommand};
@@ -15,12 +18,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Check(check::Args),
+    Test(test::Args),
+    Gen(r#gen::Args),
     Up(up::Args),
     Down(down::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match &Cli::parse().verb {
+        Verb::Check(args) => check::run(args),
+        Verb::Test(args) => test::run(args),
+        Verb::Gen(args) => r#gen::run(args),
         Verb::Up(args) => up::run(args),
         Verb::Down(args) => down::run(args),
     }

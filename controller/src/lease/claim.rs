@@ -37,23 +37,14 @@ pub(super) struct Grant {
 /// A claim that is not held yet, and the end that grants it.
 pub(super) fn channel() -> (Grant, Claim) {
     let (sender, receiver) = watch::channel(Validity::Never);
-    (
-        Grant { validity: sender },
-        Claim {
-            validity: receiver,
-            told: false,
-        },
-    )
+    (Grant { validity: sender }, Claim { validity: receiver, told: false })
 }
 
 impl Claim {
     /// The claim of a process that runs without an election: always held.
     pub(crate) fn always() -> Self {
         let (_, validity) = watch::channel(Validity::Always);
-        Self {
-            validity,
-            told: false,
-        }
+        Self { validity, told: false }
     }
 
     /// True while this process may write. Costs two atomic operations and a look at the monotonic clock.
@@ -158,11 +149,7 @@ mod tests {
     async fn without_an_election_the_claim_is_always_held() {
         let mut claim = Claim::always();
         assert!(claim.is_held() && claim.changed().await);
-        assert!(
-            tokio::time::timeout(Duration::from_secs(3600), claim.changed())
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_secs(3600), claim.changed()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -45,22 +45,14 @@ pub(super) fn held_by(me: &str, old: &LeaseSpec, duration: Duration, now: Timest
         lease_duration_seconds: i32::try_from(duration.as_secs()).ok(),
         acquire_time: old.acquire_time.clone().filter(|_| same).or(Some(MicroTime(now))),
         renew_time: Some(MicroTime(now)),
-        lease_transitions: Some(if same {
-            transitions
-        } else {
-            transitions.saturating_add(1)
-        }),
+        lease_transitions: Some(if same { transitions } else { transitions.saturating_add(1) }),
         ..old.clone()
     }
 }
 
 /// The record given back: the next replica that looks takes it.
 pub(super) fn given_back(old: &LeaseSpec, now: Timestamp) -> LeaseSpec {
-    LeaseSpec {
-        holder_identity: None,
-        renew_time: Some(MicroTime(now)),
-        ..old.clone()
-    }
+    LeaseSpec { holder_identity: None, renew_time: Some(MicroTime(now)), ..old.clone() }
 }
 
 #[cfg(test)]
@@ -91,12 +83,7 @@ mod tests {
             (Some("b"), None, s(10), Next::Wait(s(5))),
             (Some("b"), Some(0), s(0), Next::Wait(s(1))),
             (Some("b"), Some(-7), ms(1001), Next::Acquire),
-            (
-                Some("b"),
-                Some(i32::MAX),
-                s(3600),
-                Next::Wait(s(2_147_483_647 - 3600)),
-            ),
+            (Some("b"), Some(i32::MAX), s(3600), Next::Wait(s(2_147_483_647 - 3600))),
         ];
         for (holder, seconds, unchanged_for, next) in table {
             let got = decide(&record(holder, seconds), "a", unchanged_for);
@@ -109,15 +96,9 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let first = held_by("a", &LeaseSpec::default(), Duration::from_secs(15), at(1));
         let renewed = held_by("a", &first, Duration::from_secs(15), at(6));
-        assert_eq!(
-            (renewed.acquire_time, renewed.lease_transitions),
-            (Some(MicroTime(at(1))), Some(1))
-        );
+        assert_eq!((renewed.acquire_time, renewed.lease_transitions), (Some(MicroTime(at(1))), Some(1)));
         assert_eq!(renewed.renew_time, Some(MicroTime(at(6))));
         let taken = held_by("b", &given_back(&first, at(7)), Duration::from_secs(15), at(8));
-        assert_eq!(
-            (taken.acquire_time, taken.lease_transitions),
-            (Some(MicroTime(at(8))), Some(2))
-        );
+        assert_eq!((taken.acquire_time, taken.lease_transitions), (Some(MicroTime(at(8))), Some(2)));
     }
 }

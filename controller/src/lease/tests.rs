@@ -35,12 +35,7 @@ struct ApiServer(Arc<Mutex<State>>);
 
 impl ApiServer {
     fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
-            lease: None,
-            version: 0,
-            mood: Mood::Answers,
-            writes: 0,
-        })))
+        Self(Arc::new(Mutex::new(State { lease: None, version: 0, mood: Mood::Answers, writes: 0 })))
     }
 
     fn client(&self) -> Client {
@@ -59,18 +54,11 @@ impl ApiServer {
         if mood == Mood::Hangs {
             std::future::pending::<()>().await;
         }
-        let (status, answer) = if method == Method::GET {
-            self.read()
-        } else {
-            self.write(&method, &body)
-        };
+        let (status, answer) = if method == Method::GET { self.read() } else { self.write(&method, &body) };
         if mood == Mood::SwallowsAnswersToWrites && method != Method::GET {
             std::future::pending::<()>().await;
         }
-        Response::builder()
-            .status(status)
-            .body(Body::from(answer.to_string()))
-            .unwrap()
+        Response::builder().status(status).body(Body::from(answer.to_string())).unwrap()
     }
 
     fn read(&self) -> (StatusCode, Value) {
@@ -83,10 +71,7 @@ impl ApiServer {
     fn write(&self, method: &Method, body: &[u8]) -> (StatusCode, Value) {
         let mut state = self.0.lock().unwrap();
         let mut lease: Value = serde_json::from_slice(body).unwrap();
-        let stored = state
-            .lease
-            .as_ref()
-            .map(|lease| lease["metadata"]["resourceVersion"].clone());
+        let stored = state.lease.as_ref().map(|lease| lease["metadata"]["resourceVersion"].clone());
         let fits = match *method {
             Method::POST => stored.is_none(),
             _ => stored.as_ref() == Some(&lease["metadata"]["resourceVersion"]),
@@ -107,9 +92,7 @@ impl ApiServer {
 
     fn holder(&self) -> Option<String> {
         let state = self.0.lock().unwrap();
-        state.lease.as_ref()?["spec"]["holderIdentity"]
-            .as_str()
-            .map(str::to_owned)
+        state.lease.as_ref()?["spec"]["holderIdentity"].as_str().map(str::to_owned)
     }
 
     fn writes(&self) -> usize {
@@ -164,17 +147,9 @@ async fn the_first_replica_creates_the_lease_and_keeps_it() {
     let mut b = server.start("b");
     let kept = tokio::time::timeout(Duration::from_secs(600), a.claim.changed()).await;
     assert!(kept.is_err() && a.claim.is_held() && !b.claim.is_held());
-    assert!(
-        tokio::time::timeout(Duration::from_millis(1), b.claim.changed())
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(1), b.claim.changed()).await.is_err());
     assert_eq!(server.holder().as_deref(), Some("a"));
-    assert_eq!(
-        server.writes(),
-        121,
-        "one write to acquire, then one renewal every 5 s"
-    );
+    assert_eq!(server.writes(), 121, "one write to acquire, then one renewal every 5 s");
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,10 +218,7 @@ async fn replicas_that_start_together_never_hold_the_claim_together() {
     let replicas = ["a", "b", "c"].map(|identity| server.start(identity));
     for _ in 0..300 {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(
-            replicas.iter().filter(|replica| replica.claim.is_held()).count(),
-            1
-        );
+        assert_eq!(replicas.iter().filter(|replica| replica.claim.is_held()).count(), 1);
     }
 }
 

@@ -81,7 +81,7 @@ impl Objects {
 
     pub(super) fn release_ended(&self, namespace: &str, name: &str, outcome: &'static str) {
         self.change(namespace, name, |entry| {
-            *entry.releases.entry(outcome).or_default() += 1
+            *entry.releases.entry(outcome).or_default() += 1;
         });
     }
 
@@ -122,12 +122,7 @@ fn draw_replicas(table: &Table, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut metric = to.encode_descriptor("deployment_info", help, None, MetricType::Gauge)?;
     for (key, entry) in table {
         let [ns, name] = named(key);
-        let labels = [
-            ns,
-            name,
-            ("strategy", entry.figures.upgrade_type),
-            ("phase", entry.figures.phase),
-        ];
+        let labels = [ns, name, ("strategy", entry.figures.upgrade_type), ("phase", entry.figures.phase)];
         metric.encode_family(&labels)?.encode_gauge(&1_i64)?;
     }
     let help = "Pods of a CafeDeployment by state";
@@ -135,9 +130,7 @@ fn draw_replicas(table: &Table, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (key, entry) in table {
         let [ns, name] = named(key);
         for (state, count) in entry.figures.replicas.by_state() {
-            metric
-                .encode_family(&[ns, name, ("state", state)])?
-                .encode_gauge(&count)?;
+            metric.encode_family(&[ns, name, ("state", state)])?.encode_gauge(&count)?;
         }
     }
     let help = "Pods of one unit of a CafeDeployment by state";
@@ -159,12 +152,8 @@ type Read = fn(&DeploymentFigures) -> i64;
 
 fn draw_release(table: &Table, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let gauges: [(&str, &str, Read); 3] = [
-        ("release_group", "The group in hand, 0 without a release", |f| {
-            f.group.into()
-        }),
-        ("release_groups", "Groups of the release, 0 without one", |f| {
-            f.groups.into()
-        }),
+        ("release_group", "The group in hand, 0 without a release", |f| f.group.into()),
+        ("release_groups", "Groups of the release, 0 without one", |f| f.groups.into()),
         (
             "release_waiting_since_timestamp_seconds",
             "Since when a release waits for its confirmation, 0 if none does",
@@ -174,9 +163,7 @@ fn draw_release(table: &Table, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (metric_name, help, read) in gauges {
         let mut metric = to.encode_descriptor(metric_name, help, None, MetricType::Gauge)?;
         for (key, entry) in table {
-            metric
-                .encode_family(&named(key))?
-                .encode_gauge(&read(&entry.figures))?;
+            metric.encode_family(&named(key))?.encode_gauge(&read(&entry.figures))?;
         }
     }
     Ok(())
@@ -188,9 +175,7 @@ fn draw_counters(table: &Table, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (key, entry) in table {
         let [ns, name] = named(key);
         for (outcome, count) in &entry.releases {
-            metric
-                .encode_family(&[ns, name, ("outcome", outcome)])?
-                .encode_counter(count, none)?;
+            metric.encode_family(&[ns, name, ("outcome", outcome)])?.encode_counter(count, none)?;
         }
     }
     let help = "Pods that gave their place to another unit";
@@ -198,12 +183,7 @@ fn draw_counters(table: &Table, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (key, entry) in table {
         let [ns, name] = named(key);
         for ((from, to_unit), count) in &entry.reschedules {
-            let labels = [
-                ns,
-                name,
-                ("from_unit", from.as_ref()),
-                ("to_unit", to_unit.as_ref()),
-            ];
+            let labels = [ns, name, ("from_unit", from.as_ref()), ("to_unit", to_unit.as_ref())];
             metric.encode_family(&labels)?.encode_counter(count, none)?;
         }
     }

@@ -10,26 +10,13 @@ fn assert_line(metrics: &Metrics, line: &str) {
 }
 
 fn shop() -> DeploymentFigures {
-    let replicas = ReplicaFigures {
-        desired: 10,
-        current: 10,
-        updated: 2,
-        ready: 9,
-        available: 9,
-        out_of_traffic: 1,
-    };
+    let replicas =
+        ReplicaFigures { desired: 10, current: 10, updated: 2, ready: 9, available: 9, out_of_traffic: 1 };
     DeploymentFigures {
         upgrade_type: "Beta",
         phase: "Waiting",
         replicas,
-        units: [(
-            "CellA".into(),
-            ReplicaFigures {
-                desired: 5,
-                ..ReplicaFigures::default()
-            },
-        )]
-        .into(),
+        units: [("CellA".into(), ReplicaFigures { desired: 5, ..ReplicaFigures::default() })].into(),
         group: 1,
         groups: 3,
         waiting_since: Some(1_700_000_000),
@@ -70,27 +57,14 @@ fn a_deployment_that_is_gone_leaves_no_series() {
 fn a_unit_that_is_gone_leaves_no_series() {
     let metrics = Metrics::default();
     metrics.set_deployment("shop", "web", shop());
-    metrics.set_deployment(
-        "shop",
-        "web",
-        DeploymentFigures {
-            units: [].into(),
-            ..shop()
-        },
-    );
+    metrics.set_deployment("shop", "web", DeploymentFigures { units: [].into(), ..shop() });
     assert!(!text(&metrics).contains("CellA"));
 }
 
 #[test]
 fn counters_end_in_total_and_carry_their_labels() {
     let metrics = Metrics::default();
-    metrics.release_ended(
-        "shop",
-        "web",
-        "completed",
-        Duration::from_secs(90),
-        Duration::from_secs(40),
-    );
+    metrics.release_ended("shop", "web", "completed", Duration::from_secs(90), Duration::from_secs(40));
     metrics.pod_updated("in_place", "ok");
     metrics.pod_update_phase("in_place", "drain", Duration::from_secs(4));
     metrics.drained("clean", Duration::from_secs(4));
@@ -123,11 +97,7 @@ fn counters_end_in_total_and_carry_their_labels() {
         "cafe_queue_depth 2",
         "cafe_writes_in_flight 3",
         "cafe_leader 1",
-        concat!(
-            r#"cafe_build_info{version=""#,
-            env!("CARGO_PKG_VERSION"),
-            r#""} 1"#
-        ),
+        concat!(r#"cafe_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         "# EOF",
     ] {
         assert_line(&metrics, line);
