@@ -81,15 +81,9 @@ impl Reader {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", self.file.display())),
         }
-        let complete = text
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |last| last + 1);
+        let complete = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         self.offset += complete as u64;
-        let lines = text
-            .get(..complete)
-            .unwrap_or_default()
-            .split(|byte| *byte == b'\n');
+        let lines = text.get(..complete).unwrap_or_default().split(|byte| *byte == b'\n');
         lines.filter(|line| !line.is_empty()).map(parse).collect()
     }
 }
@@ -175,11 +169,7 @@ mod tests {
         let entries = reader.entries().unwrap();
         assert_eq!(entries.len(), 1);
         assert_eq!(
-            (
-                entries[0].subresource.as_str(),
-                entries[0].code,
-                entries[0].is_write()
-            ),
+            (entries[0].subresource.as_str(), entries[0].code, entries[0].is_write()),
             ("status", 409, true)
         );
     }

@@ -52,9 +52,7 @@ impl Certificates {
         // The authority is written last: a half-made set is made again.
         if !certificates.authority().exists() {
             fs::create_dir_all(&certificates.dir)?;
-            certificates
-                .make()
-                .context("cannot make the bed's certificates")?;
+            certificates.make().context("cannot make the bed's certificates")?;
         }
         Ok(certificates)
     }
@@ -121,12 +119,7 @@ fn name(common_name: &str, organisation: Option<&str>) -> DistinguishedName {
 fn write_secret(file: &Path, content: &str) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(file)?;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
     file.write_all(content.as_bytes())?;
     Ok(())
 }

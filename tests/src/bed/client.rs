@@ -54,19 +54,11 @@ impl Bed {
     pub async fn namespace(&self, prefix: &str) -> Result<String> {
         let client = self.client().await?;
         let namespace = Namespace {
-            metadata: ObjectMeta {
-                generate_name: Some(format!("{prefix}-")),
-                ..ObjectMeta::default()
-            },
+            metadata: ObjectMeta { generate_name: Some(format!("{prefix}-")), ..ObjectMeta::default() },
             ..Namespace::default()
         };
-        let created = Api::all(client.clone())
-            .create(&PostParams::default(), &namespace)
-            .await?;
-        let name = created
-            .metadata
-            .name
-            .context("the API server gave the namespace no name")?;
+        let created = Api::all(client.clone()).create(&PostParams::default(), &namespace).await?;
+        let name = created.metadata.name.context("the API server gave the namespace no name")?;
         wait_until_pods_can_be_created(client, &name, Duration::from_secs(30)).await?;
         Ok(name)
     }

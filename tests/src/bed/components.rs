@@ -17,34 +17,13 @@ pub(super) struct Binary {
 
 /// Everything a bed needs.
 const BINARIES: [Binary; 7] = [
-    Binary {
-        name: "kube-apiserver",
-        package: "k8s.io/kubernetes/cmd/kube-apiserver",
-    },
-    Binary {
-        name: "kube-controller-manager",
-        package: "k8s.io/kubernetes/cmd/kube-controller-manager",
-    },
-    Binary {
-        name: "kube-scheduler",
-        package: "k8s.io/kubernetes/cmd/kube-scheduler",
-    },
-    Binary {
-        name: "kubectl",
-        package: "k8s.io/kubernetes/cmd/kubectl",
-    },
-    Binary {
-        name: "kwok",
-        package: "sigs.k8s.io/kwok/cmd/kwok",
-    },
-    Binary {
-        name: "helm",
-        package: "helm.sh/helm/v4/cmd/helm",
-    },
-    Binary {
-        name: "etcd",
-        package: "go.etcd.io/etcd/server/v3",
-    },
+    Binary { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver" },
+    Binary { name: "kube-controller-manager", package: "k8s.io/kubernetes/cmd/kube-controller-manager" },
+    Binary { name: "kube-scheduler", package: "k8s.io/kubernetes/cmd/kube-scheduler" },
+    Binary { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl" },
+    Binary { name: "kwok", package: "sigs.k8s.io/kwok/cmd/kwok" },
+    Binary { name: "helm", package: "helm.sh/helm/v4/cmd/helm" },
+    Binary { name: "etcd", package: "go.etcd.io/etcd/server/v3" },
 ];
 
 /// Where the binaries are.
@@ -61,10 +40,7 @@ impl Components {
     /// # Errors
     /// When there is no place for a cache, or `KUBEBUILDER_ASSETS` names no folder.
     pub fn locate() -> Result<Self> {
-        Ok(Self {
-            assets: assets()?,
-            cache: cache_root()?.join("controlplane").join(hash(&module_dir())?),
-        })
+        Ok(Self { assets: assets()?, cache: cache_root()?.join("controlplane").join(hash(&module_dir())?) })
     }
 
     /// Builds what neither `KUBEBUILDER_ASSETS` nor the cache has, with progress on stderr. Only one process builds at
@@ -79,21 +55,13 @@ impl Components {
         let _lock = self.lock()?;
         // Another process may have built them while we waited.
         let missing = self.missing();
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            self.build(&module_dir(), &missing)
-        }
+        if missing.is_empty() { Ok(()) } else { self.build(&module_dir(), &missing) }
     }
 
     /// The path of a binary: `etcd`, `kube-apiserver`, `kubectl`, `helm`, ...
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
-        let asset = self
-            .assets
-            .as_ref()
-            .map(|assets| assets.join(name))
-            .filter(|file| file.is_file());
+        let asset = self.assets.as_ref().map(|assets| assets.join(name)).filter(|file| file.is_file());
         asset.unwrap_or_else(|| self.bin().join(name))
     }
 
@@ -102,10 +70,7 @@ impl Components {
     }
 
     fn missing(&self) -> Vec<Binary> {
-        BINARIES
-            .into_iter()
-            .filter(|binary| !self.path(binary.name).is_file())
-            .collect()
+        BINARIES.into_iter().filter(|binary| !self.path(binary.name).is_file()).collect()
     }
 
     fn lock(&self) -> Result<File> {
@@ -114,8 +79,7 @@ impl Components {
         let file = File::create(self.cache.join("lock"))?;
         if file.try_lock().is_err() {
             eprintln!("Waiting for another process that is building the Kubernetes components ...");
-            file.lock()
-                .context("cannot lock the cache of Kubernetes components")?;
+            file.lock().context("cannot lock the cache of Kubernetes components")?;
         }
         Ok(file)
     }
@@ -146,18 +110,14 @@ fn assets() -> Result<Option<PathBuf>> {
     };
     let assets = std::path::absolute(assets)?;
     if !assets.is_dir() {
-        bail!(
-            "KUBEBUILDER_ASSETS names {}, which is no folder: correct or unset it",
-            assets.display()
-        );
+        bail!("KUBEBUILDER_ASSETS names {}, which is no folder: correct or unset it", assets.display());
     }
     Ok(Some(assets))
 }
 
 fn cache_root() -> Result<PathBuf> {
-    if let Some(cache) = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
+    if let Some(cache) =
+        std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute())
     {
         return Ok(cache.join("cafe"));
     }
@@ -171,10 +131,5 @@ fn hash(module: &Path) -> Result<String> {
         let file = module.join(file);
         hasher.update(fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?);
     }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }

@@ -43,12 +43,7 @@ impl<'a> ControlPlane<'a> {
     /// Writes the files that the components read. Writing them again changes nothing.
     pub(super) fn prepare(dir: &'a Path, ports: Ports, components: &'a Components) -> Result<Self> {
         let certificates = Certificates::ensure(dir.join("certificates"))?;
-        let plane = Self {
-            dir,
-            ports,
-            components,
-            certificates,
-        };
+        let plane = Self { dir, ports, components, certificates };
         for user in certificates::clients() {
             let credentials = Credentials::Certificate {
                 certificate: &plane.certificates.certificate(user),
@@ -63,13 +58,7 @@ impl<'a> ControlPlane<'a> {
 
     pub(super) fn write_kubeconfig(&self, user: &str, credentials: &Credentials<'_>) -> Result<()> {
         let server = format!("https://127.0.0.1:{}", self.ports.apiserver);
-        kubeconfig::write(
-            &self.kubeconfig(user),
-            &server,
-            &self.certificates.authority(),
-            user,
-            credentials,
-        )
+        kubeconfig::write(&self.kubeconfig(user), &server, &self.certificates.authority(), user, credentials)
     }
 
     pub(super) fn kubeconfig(&self, user: &str) -> PathBuf {
@@ -135,10 +124,7 @@ impl<'a> ControlPlane<'a> {
         self.client_flags(&mut command, CONTROLLER_MANAGER, self.ports.controller_manager);
         command
             .arg("--use-service-account-credentials=true")
-            .arg(flag(
-                "service-account-private-key-file",
-                self.certificates.key("service-account").display(),
-            ))
+            .arg(flag("service-account-private-key-file", self.certificates.key("service-account").display()))
             .arg(flag("root-ca-file", self.certificates.authority().display()));
         if !options.node_lifecycle {
             command.arg("--controllers=*,-node-lifecycle-controller");
@@ -155,11 +141,7 @@ impl<'a> ControlPlane<'a> {
     fn client_flags(&self, command: &mut Command, user: &str, port: u16) {
         command
             .arg(flag("kubeconfig", self.kubeconfig(user).display()))
-            .args([
-                "--leader-elect=false",
-                "--kube-api-qps=500",
-                "--kube-api-burst=1000",
-            ])
+            .args(["--leader-elect=false", "--kube-api-qps=500", "--kube-api-burst=1000"])
             .args(["--authentication-skip-lookup", "--bind-address=127.0.0.1"])
             .arg(flag("secure-port", port));
     }

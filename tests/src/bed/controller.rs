@@ -31,14 +31,7 @@ pub fn build(release: bool) -> Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args([
-            "build",
-            "--package",
-            PACKAGE,
-            "--bin",
-            PACKAGE,
-            "--message-format=json-render-diagnostics",
-        ])
+        .args(["build", "--package", PACKAGE, "--bin", PACKAGE, "--message-format=json-render-diagnostics"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     if release {
@@ -86,9 +79,8 @@ impl Bed {
     /// When the bed was never up with a controller, or the controller does not start.
     pub async fn start_controller(&self) -> Result<()> {
         let state = State::load(&self.dir)?.context("the bed has never been up")?;
-        let binary = state
-            .controller
-            .context("the bed has no controller: give one in the options of `up`")?;
+        let binary =
+            state.controller.context("the bed has no controller: give one in the options of `up`")?;
         let plane = ControlPlane::prepare(&self.dir, state.ports, &self.components)?;
         ensure(&self.processes, &plane, &binary, START_TIMEOUT).await
     }

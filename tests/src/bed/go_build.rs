@@ -29,13 +29,7 @@ pub(super) fn build(module: &Path, binaries: &[Binary], out: &Path) -> Result<()
         run(module, &flags, out.join("").as_os_str(), &others, &mut progress)?;
     }
     if !etcd.is_empty() {
-        run(
-            module,
-            "-s -w",
-            out.join("etcd").as_os_str(),
-            &etcd,
-            &mut progress,
-        )?;
+        run(module, "-s -w", out.join("etcd").as_os_str(), &etcd, &mut progress)?;
     }
     progress.finish();
     Ok(())
@@ -66,10 +60,7 @@ fn run(module: &Path, flags: &str, out: &OsStr, packages: &[&str], progress: &mu
         }
     }
     if !child.wait()?.success() {
-        bail!(
-            "`go build` of the Kubernetes components failed:\n{}",
-            complaints.join("\n")
-        );
+        bail!("`go build` of the Kubernetes components failed:\n{}", complaints.join("\n"));
     }
     Ok(())
 }
@@ -87,17 +78,11 @@ fn check_go(module: &Path) -> Result<()> {
         "Install Go {wanted} or later from https://go.dev/dl (or set KUBEBUILDER_ASSETS for etcd, kube-apiserver and \
          kubectl; the other components still need Go)"
     );
-    let Ok(installed) = Command::new("go")
-        .args(["env", "GOVERSION"])
-        .env("GOTOOLCHAIN", "local")
-        .output()
+    let Ok(installed) = Command::new("go").args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local").output()
     else {
         bail!("Go is missing, and the Kubernetes components are built with it. {advice}.");
     };
-    let found = String::from_utf8_lossy(&installed.stdout)
-        .trim()
-        .trim_start_matches("go")
-        .to_owned();
+    let found = String::from_utf8_lossy(&installed.stdout).trim().trim_start_matches("go").to_owned();
     // From 1.21 on, go fetches the toolchain that a module asks for by itself, unless it is told not to.
     let usable = go(module).args(["env", "GOVERSION"]).output()?;
     if version(&found) < version("1.21") || !usable.status.success() {
@@ -109,9 +94,7 @@ fn check_go(module: &Path) -> Result<()> {
 
 /// The first two numbers of a version.
 fn version(text: &str) -> (u32, u32) {
-    let mut numbers = text
-        .split(['.', 'r', 'b', ' '])
-        .map(|part| part.parse().unwrap_or(0));
+    let mut numbers = text.split(['.', 'r', 'b', ' ']).map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
@@ -119,9 +102,7 @@ fn version(text: &str) -> (u32, u32) {
 fn directive(module: &Path, key: &str) -> Result<String> {
     let file = fs::read_to_string(module.join("go.mod"))?;
     let value = file.lines().find_map(|line| line.trim().strip_prefix(key));
-    value
-        .map(|value| value.trim().to_owned())
-        .with_context(|| format!("go.mod has no line `{key}`"))
+    value.map(|value| value.trim().to_owned()).with_context(|| format!("go.mod has no line `{key}`"))
 }
 
 /// What Kubernetes' own build writes into its binaries; without it the API server calls itself v0.0.0.
@@ -147,11 +128,7 @@ fn count_packages(module: &Path, packages: &[&str]) -> Result<u64> {
     if !output.status.success() {
         bail!("`go list` failed: are the modules of tests/controlplane/go.mod reachable?");
     }
-    Ok(output
-        .stdout
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .count() as u64)
+    Ok(output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() as u64)
 }
 
 /// A bar on a terminal, a line every ten seconds elsewhere.
@@ -178,13 +155,7 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Self {
-            bar,
-            compiled: 0,
-            total,
-            started: now,
-            reported: now,
-        }
+        Self { bar, compiled: 0, total, started: now, reported: now }
     }
 
     fn compiled(&mut self, package: &str) {
@@ -201,10 +172,7 @@ impl Progress {
         } else if self.reported.elapsed() >= REPORT_EVERY {
             self.reported = Instant::now();
             let (compiled, total) = (self.compiled, self.total);
-            eprintln!(
-                "  {:>4} s  {compiled} of {total} packages compiled",
-                self.started.elapsed().as_secs()
-            );
+            eprintln!("  {:>4} s  {compiled} of {total} packages compiled", self.started.elapsed().as_secs());
         }
     }
 
@@ -212,9 +180,6 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        eprintln!(
-            "Built the Kubernetes components in {} s.",
-            self.started.elapsed().as_secs()
-        );
+        eprintln!("Built the Kubernetes components in {} s.", self.started.elapsed().as_secs());
     }
 }

@@ -49,15 +49,10 @@ fn crds() -> Result<Vec<DynamicObject>> {
     let Ok(entries) = fs::read_dir(&folder) else {
         return Ok(Vec::new());
     };
-    let mut files = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>>>()?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     files.sort();
     let mut objects = Vec::new();
-    for file in files
-        .iter()
-        .filter(|file| file.extension().is_some_and(|extension| extension == "yaml"))
-    {
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "yaml")) {
         let text = fs::read_to_string(file)?;
         objects.extend(documents(&text).with_context(|| format!("{} is not valid", file.display()))?);
     }
@@ -69,10 +64,7 @@ fn documents(text: &str) -> Result<Vec<DynamicObject>> {
 }
 
 fn api(client: &Client, object: &DynamicObject) -> Result<Api<DynamicObject>> {
-    let types = object
-        .types
-        .as_ref()
-        .context("an object without apiVersion and kind")?;
+    let types = object.types.as_ref().context("an object without apiVersion and kind")?;
     let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);
     Ok(match &object.metadata.namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
@@ -81,11 +73,7 @@ fn api(client: &Client, object: &DynamicObject) -> Result<Api<DynamicObject>> {
 }
 
 async fn apply(client: &Client, object: &DynamicObject) -> Result<()> {
-    let name = object
-        .metadata
-        .name
-        .as_deref()
-        .context("an object without a name")?;
+    let name = object.metadata.name.as_deref().context("an object without a name")?;
     let params = PatchParams::apply(FIELD_MANAGER).force();
     api(client, object)?
         .patch(name, &params, &Patch::Apply(object))
@@ -100,10 +88,7 @@ async fn wait_until_served(client: &Client, definition: &DynamicObject) -> Resul
     let end = Instant::now() + Duration::from_secs(20);
     loop {
         let found = api.get(name).await?;
-        let conditions = found
-            .data
-            .pointer("/status/conditions")
-            .and_then(|value| value.as_array());
+        let conditions = found.data.pointer("/status/conditions").and_then(|value| value.as_array());
         let is_served = |condition: &serde_json::Value| {
             condition.get("type").is_some_and(|value| value == "Established")
                 && condition.get("status").is_some_and(|value| value == "True")
@@ -112,10 +97,7 @@ async fn wait_until_served(client: &Client, definition: &DynamicObject) -> Resul
             return Ok(());
         }
         if Instant::now() >= end {
-            bail!(
-                "the API server does not serve {name}: {:?}",
-                found.data.get("status")
-            );
+            bail!("the API server does not serve {name}: {:?}", found.data.get("status"));
         }
         tokio::time::sleep(POLL).await;
     }
@@ -130,11 +112,6 @@ async fn token(client: &Client) -> Result<String> {
         }),
         ..TokenRequest::default()
     };
-    let answer = accounts
-        .create_token_request(ACCOUNT, &PostParams::default(), &request)
-        .await?;
-    answer
-        .status
-        .and_then(|status| status.token)
-        .context("the API server issued no token")
+    let answer = accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await?;
+    answer.status.and_then(|status| status.token).context("the API server issued no token")
 }

@@ -30,8 +30,7 @@ impl Bed {
         self.processes.start(APISERVER, &mut plane.apiserver())?;
         let client = self.client().await?;
         self.wait_for_apiserver(&client, options.timeout).await?;
-        self.processes
-            .start(CONTROLLER_MANAGER, &mut plane.controller_manager(options))?;
+        self.processes.start(CONTROLLER_MANAGER, &mut plane.controller_manager(options))?;
         self.processes.start(SCHEDULER, &mut plane.scheduler())?;
         nodes::ensure(&client, options).await?;
         self.processes.start(KWOK, &mut plane.kwok(options))?;
@@ -64,8 +63,7 @@ impl Bed {
         }
         let _lock = self.lock()?;
         // The controller may hand its lease back; the others have nothing left to save.
-        self.processes
-            .stop(controller::COMPONENT, Duration::from_secs(5))?;
+        self.processes.stop(controller::COMPONENT, Duration::from_secs(5))?;
         for component in COMPONENTS.into_iter().rev() {
             self.processes.stop(component, Duration::ZERO)?;
         }
@@ -75,8 +73,7 @@ impl Bed {
     /// Two commands on one folder take turns.
     fn lock(&self) -> Result<File> {
         let file = File::create(self.dir.join("lock"))?;
-        file.lock()
-            .with_context(|| format!("cannot lock {}", self.dir.display()))?;
+        file.lock().with_context(|| format!("cannot lock {}", self.dir.display()))?;
         Ok(file)
     }
 

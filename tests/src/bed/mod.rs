@@ -70,12 +70,7 @@ impl Bed {
     fn new(dir: PathBuf, watchdog: Option<Watchdog>) -> Result<Self> {
         let components = Components::locate()?;
         let processes = Processes::new(&dir);
-        Ok(Self {
-            dir,
-            components,
-            processes,
-            _watchdog: watchdog,
-        })
+        Ok(Self { dir, components, processes, _watchdog: watchdog })
     }
 
     /// The folder with everything the bed keeps.

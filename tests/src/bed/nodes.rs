@@ -28,11 +28,8 @@ struct Plan {
 pub(super) async fn ensure(client: &Client, options: &Options) -> Result<()> {
     let api: Api<Node> = Api::all(client.clone());
     let existing = api.list(&ListParams::default()).await?.items;
-    let complete: BTreeSet<String> = existing
-        .iter()
-        .filter(|node| is_complete(node))
-        .map(ResourceExt::name_any)
-        .collect();
+    let complete: BTreeSet<String> =
+        existing.iter().filter(|node| is_complete(node)).map(ResourceExt::name_any).collect();
     let taken: BTreeSet<u16> = existing.iter().filter_map(block_of).collect();
     let mut free = (0..BLOCKS).filter(|block| !is_service_range(*block) && !taken.contains(block));
     let mut plans = Vec::new();
@@ -45,26 +42,15 @@ pub(super) async fn ensure(client: &Client, options: &Options) -> Result<()> {
             let Some(block) = free.next() else {
                 bail!("too many nodes: a bed has room for about a thousand")
             };
-            plans.push(Plan {
-                name,
-                cell: cell.clone(),
-                block,
-            });
+            plans.push(Plan { name, cell: cell.clone(), block });
         }
     }
-    stream::iter(plans)
-        .map(|plan| create(&api, plan))
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await
+    stream::iter(plans).map(|plan| create(&api, plan)).buffer_unordered(AT_ONCE).try_collect().await
 }
 
-/// The status is written last.
+/// The capacity is written last.
 fn is_complete(node: &Node) -> bool {
-    node.status
-        .as_ref()
-        .and_then(|status| status.conditions.as_ref())
-        .is_some_and(|conditions| !conditions.is_empty())
+    node.status.as_ref().is_some_and(|status| status.allocatable.is_some())
 }
 
 async fn create(api: &Api<Node>, plan: Plan) -> Result<()> {
@@ -76,14 +62,8 @@ async fn create(api: &Api<Node>, plan: Plan) -> Result<()> {
     }
     let params = PatchParams::default();
     // Admission taints every new node as not ready, and only the node lifecycle controller would take that off.
-    api.patch(
-        name,
-        &params,
-        &Patch::Merge(json!({ "spec": { "taints": null } })),
-    )
-    .await?;
-    api.patch_status(name, &params, &Patch::Merge(json!({ "status": status(&plan) })))
-        .await?;
+    api.patch(name, &params, &Patch::Merge(json!({ "spec": { "taints": null } }))).await?;
+    api.patch_status(name, &params, &Patch::Merge(json!({ "status": status(&plan) }))).await?;
     Ok(())
 }
 
@@ -142,10 +122,7 @@ fn is_service_range(block: u16) -> bool {
 
 fn block_of(node: &Node) -> Option<u16> {
     let cidr = node.spec.as_ref()?.pod_cidr.as_ref()?;
-    let mut numbers = cidr
-        .split(['.', '/'])
-        .skip(1)
-        .map_while(|number| number.parse::<u16>().ok());
+    let mut numbers = cidr.split(['.', '/']).skip(1).map_while(|number| number.parse::<u16>().ok());
     Some(numbers.next()? * 4 + numbers.next()? / 64)
 }
 
@@ -157,11 +134,7 @@ mod tests {
     #[test]
     fn every_block_is_found_again_in_its_node() {
         for block in (0..BLOCKS).filter(|block| !is_service_range(*block)) {
-            let plan = Plan {
-                name: "n".into(),
-                cell: "CellA".into(),
-                block,
-            };
+            let plan = Plan { name: "n".into(), cell: "CellA".into(), block };
             assert_eq!(block_of(&object(&plan).unwrap()), Some(block));
         }
     }

@@ -43,12 +43,7 @@ pub(super) fn reserve() -> Result<(Ports, Reservation)> {
         kwok: free.take()?,
         controller: free.take()?,
     };
-    Ok((
-        ports,
-        Reservation {
-            _listeners: free.listeners,
-        },
-    ))
+    Ok((ports, Reservation { _listeners: free.listeners }))
 }
 
 #[derive(Default)]
@@ -65,10 +60,7 @@ impl FreePorts {
                 return Ok(port);
             }
         }
-        bail!(
-            "no free port between {FIRST} and {}: stop other beds with `cargo xtask down`",
-            FIRST + COUNT
-        )
+        bail!("no free port between {FIRST} and {}: stop other beds with `cargo xtask down`", FIRST + COUNT)
     }
 }
 

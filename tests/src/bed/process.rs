@@ -33,11 +33,7 @@ impl Processes {
 
     /// The component's process, if it is alive and really ours: a pid may have been given to someone else since.
     pub(super) fn pid(&self, component: &str) -> Option<u32> {
-        let pid = fs::read_to_string(self.pid_file(component))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()?;
+        let pid = fs::read_to_string(self.pid_file(component)).ok()?.trim().parse().ok()?;
         self.is_ours(pid).then_some(pid)
     }
 
@@ -59,15 +55,8 @@ impl Processes {
         for folder in ["logs", "run"] {
             fs::create_dir_all(self.dir.join(folder))?;
         }
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log(component))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .process_group(0);
+        let log = OpenOptions::new().create(true).append(true).open(self.log(component))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot start {component} ({})", command.get_program().display()))?;
@@ -119,10 +108,7 @@ impl Processes {
     pub(super) fn failure(&self, component: &str, what: &str) -> anyhow::Error {
         let log = self.log(component);
         let tail = tail(&log).unwrap_or_default();
-        anyhow!(
-            "{component} {what}; the end of its log {}:\n{tail}",
-            log.display()
-        )
+        anyhow!("{component} {what}; the end of its log {}:\n{tail}", log.display())
     }
 }
 

@@ -11,6 +11,8 @@
 //!
 //! They are read when a container starts (stops, is probed), so they change together with the image in one patch of the
 //! pod. Native sidecars are treated like containers. Durations are written as in Go: `500ms`, `1m30s`.
+//!
+//! A node is kept Ready unless it has the annotation `sim.cafe.dev/lost: "true"`; then whoever put that there decides.
 
 use serde_json::{Value, json};
 
@@ -25,46 +27,18 @@ struct Stage {
 }
 
 const STAGES: [Stage; 8] = [
-    Stage {
-        word: "start",
-        delay: None,
-        patch: Some(include_str!("stages/start.tpl")),
-    },
-    Stage {
-        word: "refresh",
-        delay: None,
-        patch: Some(include_str!("stages/refresh.tpl")),
-    },
+    Stage { word: "start", delay: None, patch: Some(include_str!("stages/start.tpl")) },
+    Stage { word: "refresh", delay: None, patch: Some(include_str!("stages/refresh.tpl")) },
     Stage {
         word: "stop",
         delay: Some(r#"milliseconds("stop") | in_milliseconds"#),
         patch: Some(include_str!("stages/stop.tpl")),
     },
-    Stage {
-        word: "run",
-        delay: Some(RUN_DELAY),
-        patch: Some(include_str!("stages/run.tpl")),
-    },
-    Stage {
-        word: "crash",
-        delay: Some(r#""100ms""#),
-        patch: Some(include_str!("stages/crash.tpl")),
-    },
-    Stage {
-        word: "probe",
-        delay: Some(PROBE_DELAY),
-        patch: Some(include_str!("stages/probe.tpl")),
-    },
-    Stage {
-        word: "terminate",
-        delay: None,
-        patch: Some(include_str!("stages/terminate.tpl")),
-    },
-    Stage {
-        word: "delete",
-        delay: Some(r#"milliseconds("stop") | in_milliseconds"#),
-        patch: None,
-    },
+    Stage { word: "run", delay: Some(RUN_DELAY), patch: Some(include_str!("stages/run.tpl")) },
+    Stage { word: "crash", delay: Some(r#""100ms""#), patch: Some(include_str!("stages/crash.tpl")) },
+    Stage { word: "probe", delay: Some(PROBE_DELAY), patch: Some(include_str!("stages/probe.tpl")) },
+    Stage { word: "terminate", delay: None, patch: Some(include_str!("stages/terminate.tpl")) },
+    Stage { word: "delete", delay: Some(r#"milliseconds("stop") | in_milliseconds"#), patch: None },
 ];
 
 /// A crashed container is tried again after the kubelet's back-off, unless it is to crash no more or has another
@@ -92,15 +66,45 @@ pub fn kwok_configuration() -> String {
     let options = json!({
         "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
         "kind": "KwokConfiguration",
-        "options": { "podPlayStageParallelism": 16 },
+        // KWOK fills in no defaults once there are options, so all that must not be zero stand here.
+        "options": {
+            "podPlayStageParallelism": 16,
+            "nodePlayStageParallelism": 4,
+            "nodeLeaseParallelism": 4,
+            "podsOnNodeSyncParallelism": 4,
+            "enablePodsOnNodeSyncListPager": true,
+        },
     });
     let stages = STAGES.iter().map(Stage::document);
-    std::iter::once(options)
+    [options, node_stage()]
+        .into_iter()
         .chain(stages)
         .map(|document| format!("{document:#}\n"))
         .collect::<Vec<_>>()
         .join("---\n")
 }
+
+/// KWOK manages the pods of nodes only when it has a stage for nodes.
+fn node_stage() -> Value {
+    json!({
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "Stage",
+        "metadata": { "name": "node-ready" },
+        "spec": {
+            "resourceRef": { "apiGroup": "v1", "kind": "Node" },
+            "selector": { "matchExpressions": [{ "key": NODE_READY, "operator": "In", "values": ["false"] }]},
+            "next": { "patches": [{
+                "subresource": "status",
+                "type": "strategic",
+                "template": include_str!("stages/node.tpl"),
+            }]},
+        },
+    })
+}
+
+const NODE_READY: &str = r#"
+.metadata.annotations["sim.cafe.dev/lost"] == "true" or any((.status.conditions // [])[]; .type == "Ready" and .status == "True")
+"#;
 
 impl Stage {
     fn document(&self) -> Value {

@@ -26,10 +26,7 @@ impl State {
             return Ok((state, None));
         }
         let (ports, reservation) = ports::reserve()?;
-        let state = Self {
-            ports,
-            controller: None,
-        };
+        let state = Self { ports, controller: None };
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         state.save(dir)?;
         Ok((state, Some(reservation)))
@@ -52,11 +49,7 @@ impl State {
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
         };
         let state = serde_json::from_slice(&content).with_context(|| {
-            format!(
-                "{} is damaged: remove the folder {} and start again",
-                file.display(),
-                dir.display()
-            )
+            format!("{} is damaged: remove the folder {} and start again", file.display(), dir.display())
         })?;
         Ok(Some(state))
     }
