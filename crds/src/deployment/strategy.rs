@@ -26,7 +26,7 @@ pub struct Strategy {
     /// recreates it. `InPlaceOnly`: a change that cannot go in place is refused. `Recreate`: always a new pod.
     /// Default `InPlaceIfPossible`.
     pub pod_update_policy: PodUpdatePolicy,
-    /// Seconds without progress after which a group has failed. The clock stands still while the release is paused or waits at
+    /// Seconds without progress after which a group has failed; more than `minReadySeconds`. The clock stands still while the release is paused or waits at
     /// a gate. Default 600.
     #[schemars(range(min = 1, max = 604_800))]
     pub progress_deadline_seconds: i32,

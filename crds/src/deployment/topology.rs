@@ -12,7 +12,7 @@ pub struct Topology {
     /// What a unit is. `Cell`: nodes with the same label `cafe.dev/cell`. `Zone`: nodes with the same label
     /// `topology.kubernetes.io/zone`. `None`: one unit called `default`, without placement. Immutable. Default `None`.
     pub unit_type: UnitType,
-    /// Another node label that names the unit of a node, such as `datacenter`. Immutable. Default: the label of `unitType`.
+    /// Another node label that names the unit of a node, such as `datacenter`; refused with `unitType: None`. Immutable. Default: the label of `unitType`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 317))]
     pub node_label_key: Option<String>,

@@ -12,6 +12,9 @@ use crate::opaque::LABEL_VALUE;
 
 const QUANTITY: &str = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$";
 
+/// Types whose lists and objects may be null.
+const NULLABLE_FIELDS_OF: &[&str] = &["PodSpec", "Container"];
+
 /// Volumes that Kubernetes does not mount any more, or only by way of CSI. They are taken as they are, for brevity.
 const REMOVED_VOLUMES: &[&str] = &[
     "AWSElasticBlockStoreVolumeSource",
@@ -94,8 +97,8 @@ fn metadata() -> Value {
         "type": "object",
         "properties": {
             "annotations": { "type": "object", "additionalProperties": { "type": "string" }, "maxProperties": 256 },
-            // Written as null by many tools; known here, the null is dropped and makes no revision.
-            "creationTimestamp": { "type": "string", "format": "date-time" },
+            // Written as null by many tools.
+            "creationTimestamp": { "type": "string", "format": "date-time", "nullable": true },
             "finalizers": { "type": "array", "items": { "type": "string" }, "x-kubernetes-list-type": "set" },
             "labels": {
                 "type": "object",
@@ -178,10 +181,19 @@ impl Inliner {
         for (extension, value) in lists::of_field(owner, name, schema) {
             merge(&mut field, json!({ extension: value }));
         }
+        // Templates of charts leave such fields empty, which reads as null, and a Deployment takes them.
+        let group = matches!(schema_type(&field), Some("array" | "object"));
+        if group && NULLABLE_FIELDS_OF.contains(&owner) && name != "containers" {
+            merge(&mut field, json!({ "nullable": true }));
+        }
         if (owner, name) == ("ContainerPort", "protocol") {
             // A merge key must be there: the API server fills it in as it does in pods.
             merge(&mut field, json!({ "default": "TCP" }));
         }
         field
     }
+}
+
+fn schema_type(schema: &Value) -> Option<&str> {
+    schema.get("type").and_then(Value::as_str)
 }

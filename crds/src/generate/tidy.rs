@@ -2,20 +2,36 @@
 
 use serde_json::{Map, Value, json};
 
+/// Fields that a rule of the object around them asks for: `has()` is true for a null.
+const RULED: [&str; 4] = [
+    "/properties/spec/properties/topology/properties/nodeLabelKey",
+    "/properties/spec/properties/placement",
+    "/properties/spec/properties/placement/properties/nodeLabelKey",
+    "/properties/spec/properties/placement/properties/value",
+];
+
 /// Tidies the schema of a whole object.
 pub(super) fn schema(root: &mut Value) {
     node(root);
     if let Some(status) = root.pointer_mut("/properties/status") {
         walk(status, &mut |schema| {
             schema.remove("default");
+            schema.remove("nullable");
         });
+    }
+    for path in RULED {
+        if let Some(Value::Object(field)) = root.pointer_mut(path) {
+            field.remove("nullable");
+        }
     }
 }
 
 fn node(value: &mut Value) {
     walk(value, &mut |schema| {
-        // Without `nullable` the API server drops a null, which is what people mean by it, and defaults apply.
-        schema.remove("nullable");
+        // A null is as good as an absent field where that means something, and takes the default where there is one.
+        if schema.contains_key("default") {
+            schema.remove("nullable");
+        }
         if schema.contains_key("x-kubernetes-int-or-string") {
             schema.remove("anyOf");
             schema.remove("type");

@@ -69,13 +69,13 @@ const LABELS_MATCH: Rule = Rule::new(
 
 const BATCH_SIZE: Rule = Rule::new(
     "spec.strategy.batchSize",
-    "type(self) == int ? self >= 1 : !(self in ['0%', '00%'])",
+    "type(self) == int ? self >= 1 : string(self).matches('^([1-9][0-9]?|0[1-9]|100)%$')",
     "'spec.strategy.batchSize is ' + string(self) + ': give at least 1, such as 4 or \"25%\", or leave it out to update everything after the beta group at once'",
 );
 
 const MAX_UNAVAILABLE: Rule = Rule::new(
     "spec.strategy.maxUnavailable",
-    "type(self) == int ? self >= 1 : !(self in ['0%', '00%'])",
+    "type(self) == int ? self >= 1 : string(self).matches('^([1-9][0-9]?|0[1-9]|100)%$')",
     "'spec.strategy.maxUnavailable is ' + string(self) + ': give at least 1, such as 1 or \"25%\"; to hold a release write spec.strategy.pause: true'",
 );
 
