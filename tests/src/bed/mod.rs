@@ -9,7 +9,11 @@ pub mod controller;
 mod go_build;
 mod install;
 mod kubeconfig;
+#[cfg(test)]
+mod kubelet_tests;
 mod lifecycle;
+#[cfg(test)]
+mod lifecycle_tests;
 mod nodes;
 mod options;
 mod ports;

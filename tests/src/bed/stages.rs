@@ -6,7 +6,7 @@
 //! | `sim.cafe.dev/stop: <duration>` | time the old container takes to stop, and a deleted pod to go; until then the status shows the new generation as observed and the old container running |
 //! | `sim.cafe.dev/ready-delay: <duration>` | time between a container's start and its readiness |
 //! | `sim.cafe.dev/image-pull-error: "true"` | the next container waits with `ImagePullBackOff` until this is taken off |
-//! | `sim.cafe.dev/crash: "true"` | the next container starts, ends with an error and waits with `CrashLoopBackOff`; it is tried again after 10 s, 20 s, ... |
+//! | `sim.cafe.dev/crash: "true"` | the next container starts, ends with an error and waits with `CrashLoopBackOff`; it is tried again every 10 s |
 //! | `sim.cafe.dev/same-digest: "true"` | the next container's image has the old imageID (two tags of one digest) |
 //!
 //! They are read when a container starts (stops, is probed), so they change together with the image in one patch of the
@@ -41,7 +41,7 @@ const STAGES: [Stage; 8] = [
     Stage { word: "delete", delay: Some(r#"milliseconds("stop") | in_milliseconds"#), patch: None },
 ];
 
-/// A crashed container is tried again after the kubelet's back-off, unless it is to crash no more or has another
+/// A crashed container is tried again after the kubelet's first back-off, unless it is to crash no more or has another
 /// image; all others start when `sim.cafe.dev/restart` has passed since they stopped.
 const RUN_DELAY: &str = r#"
 wanted as $wanted
@@ -49,7 +49,7 @@ wanted as $wanted
 | [statuses[] | select(.state.waiting.reason == "CrashLoopBackOff" and .image == $wanted[.name])] as $crashed
 | if $stopped != [] then ($stopped | max) + milliseconds("restart")
   elif $crashed != [] and says("crash") and (pull_again | not) then
-      ($crashed | map((.lastState.terminated.message | tonumber) + ([10000 * pow(2; .restartCount), 300000] | min)) | min)
+      ($crashed | map(.lastState.terminated.message | tonumber) | min) + 10000
   else 0 end
 | if . == 0 then "0ms" else . - now * 1000 | in_milliseconds end
 "#;

@@ -17,7 +17,7 @@ def changed: wanted as $wanted | [statuses[] | select(.state.running != null and
 def pulling_in_vain: .state.waiting.reason == "ImagePullBackOff";
 # A pull is tried again when it may succeed, or when it is for another image than the one that failed.
 def pull_again: says("image-pull-error") as $fails | wanted as $wanted | any(statuses[] | select(pulling_in_vain);
-    ($fails | not) or (.state.waiting.message | contains("\"" + $wanted[.name] + "\"") | not));
+    $wanted[.name] as $image | ($fails | not) or (.state.waiting.message | contains("\"\($image)\"") | not));
 def stopped: any(statuses[]; .state.terminated != null) or pull_again
     or any(statuses[]; .state.waiting.reason == "CrashLoopBackOff");
 def crashing: any(statuses[]; .state.running != null and .started != true);

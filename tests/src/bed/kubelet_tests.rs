@@ -1,0 +1,330 @@
+//! The simulated kubelets, on a real control plane: what a controller sees of them.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use super::Bed;
+
+const GATE: &str = "cafe.dev/serving";
+
+/// One pod, `web`, in a namespace of its own.
+struct Stage {
+    namespace: String,
+    pods: Api<Pod>,
+    client: kube::Client,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let bed = Bed::shared().await.unwrap();
+        let namespace = bed.namespace("kubelet").await.unwrap();
+        let client = bed.client().await.unwrap();
+        Self { pods: Api::namespaced(client.clone(), &namespace), client, namespace }
+    }
+
+    async fn create(&self, name: &str, annotations: Value, spec: Value) {
+        let mut pod = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": { "name": name, "labels": { "app": "web" }, "annotations": annotations },
+            "spec": { "containers": [{ "name": "app", "image": "app:v1" }] },
+        });
+        for (key, value) in spec.as_object().unwrap() {
+            pod["spec"][key] = value.clone();
+        }
+        self.pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+    }
+
+    /// The pod as soon as `condition` holds; panics with the pod after ten seconds.
+    async fn until(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let pod = serde_json::to_value(self.pods.get("web").await.unwrap()).unwrap();
+            if condition(&pod) {
+                return pod;
+            }
+            assert!(Instant::now() < end, "not {what}: {pod:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn until_ready(&self) -> Value {
+        self.until("ready", |pod| is(pod, "Ready", "True")).await
+    }
+
+    async fn patch(&self, patch: Value) {
+        self.pods.patch("web", &PatchParams::default(), &Patch::Strategic(patch)).await.unwrap();
+    }
+
+    /// W2: another image, and the annotations that tell the kubelet what to do with it.
+    async fn update(&self, image: &str, annotations: Value) {
+        self.patch(json!({
+            "metadata": { "annotations": annotations },
+            "spec": { "containers": [{ "name": "app", "image": image }] },
+        }))
+        .await;
+    }
+
+    async fn gate(&self, status: &str) {
+        let condition = json!({ "type": GATE, "status": status });
+        let patch = json!({ "status": { "conditions": [condition] } });
+        self.pods.patch_status("web", &PatchParams::default(), &Patch::Strategic(patch)).await.unwrap();
+    }
+}
+
+fn condition<'a>(pod: &'a Value, name: &str) -> &'a Value {
+    let conditions = pod["status"]["conditions"].as_array();
+    conditions.and_then(|all| all.iter().find(|condition| condition["type"] == name)).unwrap_or(&Value::Null)
+}
+
+fn is(pod: &Value, name: &str, status: &str) -> bool {
+    condition(pod, name)["status"] == status
+}
+
+fn app(pod: &Value) -> &Value {
+    &pod["status"]["containerStatuses"][0]
+}
+
+fn waits(pod: &Value, reason: &str) -> bool {
+    app(pod)["state"]["waiting"]["reason"] == reason
+}
+
+#[tokio::test]
+async fn ready_follows_the_gate_in_the_kubelets_own_words() {
+    let stage = Stage::set().await;
+    stage.create("web", json!({}), json!({ "readinessGates": [{ "conditionType": GATE }] })).await;
+    let pod = stage.until("started", |pod| is(pod, "ContainersReady", "True")).await;
+    assert_eq!(condition(&pod, "Ready")["reason"], "ReadinessGatesNotReady");
+    stage.gate("True").await;
+    stage.until_ready().await;
+    stage.gate("False").await;
+    let pod = stage.until("out", |pod| is(pod, "Ready", "False")).await;
+    assert_eq!(
+        condition(&pod, "Ready")["message"],
+        "the status of pod readiness gate \"cafe.dev/serving\" is not \"True\", but False"
+    );
+    assert_eq!(app(&pod)["ready"], true);
+}
+
+#[tokio::test]
+async fn a_ready_false_in_the_kubelets_words_is_left_alone() {
+    let stage = Stage::set().await;
+    stage.create("web", json!({}), json!({ "readinessGates": [{ "conditionType": GATE }] })).await;
+    stage.until("started", |pod| is(pod, "ContainersReady", "True")).await;
+    stage.gate("True").await;
+    let pod = stage.until_ready().await;
+    let now = "2026-01-01T00:00:00Z";
+    let drained = json!({ "status": { "conditions": [
+        { "type": GATE, "status": "False" },
+        { "type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady",
+          "message": "the status of pod readiness gate \"cafe.dev/serving\" is not \"True\", but False",
+          "lastTransitionTime": now, "observedGeneration": pod["metadata"]["generation"] },
+    ]}});
+    let written =
+        stage.pods.patch_status("web", &PatchParams::default(), &Patch::Strategic(drained)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let later = stage.pods.get("web").await.unwrap();
+    assert_eq!(later.metadata.resource_version, written.metadata.resource_version);
+}
+
+#[tokio::test]
+async fn a_new_image_is_a_new_container_after_the_restart_time() {
+    let stage = Stage::set().await;
+    stage.create("web", json!({}), json!({})).await;
+    let before = stage.until_ready().await;
+    stage.update("app:v2", json!({ "sim.cafe.dev/restart": "700ms" })).await;
+    let begin = Instant::now();
+    let stopped = stage.until("stopped", |pod| !app(pod)["state"]["terminated"].is_null()).await;
+    assert!(is(&stopped, "Ready", "False"));
+    assert_eq!(stopped["status"]["observedGeneration"], stopped["metadata"]["generation"]);
+    // A write in between does not begin the wait anew.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    stage.patch(json!({ "metadata": { "labels": { "touched": "yes" } } })).await;
+    let after = stage.until_ready().await;
+    assert!((600..1_100).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    assert_eq!(app(&after)["image"], "app:v2");
+    assert_eq!(app(&after)["restartCount"], 1);
+    assert_ne!(app(&after)["containerID"], app(&before)["containerID"]);
+    assert_ne!(app(&after)["imageID"], app(&before)["imageID"]);
+    assert_eq!(after["status"]["podIP"], before["status"]["podIP"]);
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_pulled_is_left_by_the_next_update() {
+    let stage = Stage::set().await;
+    stage.create("web", json!({}), json!({})).await;
+    let before = stage.until_ready().await;
+    stage.update("app:v2", json!({ "sim.cafe.dev/image-pull-error": "true" })).await;
+    let pod = stage.until("in back-off", |pod| waits(pod, "ImagePullBackOff")).await;
+    assert!(is(&pod, "Ready", "False"));
+    assert_eq!(app(&pod)["containerID"], app(&before)["containerID"]);
+    stage.update("app:v3", json!({})).await;
+    stage
+        .until("about the newer image", |pod| {
+            app(pod)["state"]["waiting"]["message"].as_str().unwrap_or_default().contains("app:v3")
+        })
+        .await;
+    stage.update("app:v1", json!({ "sim.cafe.dev/image-pull-error": null })).await;
+    let pod = stage.until_ready().await;
+    assert_eq!((&app(&pod)["image"], &app(&pod)["restartCount"]), (&json!("app:v1"), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_crashing_container_is_left_by_the_next_update() {
+    let stage = Stage::set().await;
+    stage.create("web", json!({}), json!({})).await;
+    stage.until_ready().await;
+    stage.update("app:v2", json!({ "sim.cafe.dev/crash": "true" })).await;
+    let pod = stage.until("in back-off", |pod| waits(pod, "CrashLoopBackOff")).await;
+    assert_eq!((&app(&pod)["image"], &app(&pod)["restartCount"]), (&json!("app:v2"), &json!(1)));
+    assert_eq!(app(&pod)["lastState"]["terminated"]["exitCode"], 1);
+    assert!(is(&pod, "Ready", "False"));
+    stage.update("app:v1", json!({ "sim.cafe.dev/crash": null })).await;
+    let pod = stage.until_ready().await;
+    assert_eq!((&app(&pod)["image"], &app(&pod)["restartCount"]), (&json!("app:v1"), &json!(2)));
+}
+
+#[tokio::test]
+async fn a_pod_is_born_with_a_failing_image_and_recovers() {
+    let stage = Stage::set().await;
+    stage.create("web", json!({ "sim.cafe.dev/image-pull-error": "true" }), json!({})).await;
+    let pod = stage.until("in back-off", |pod| waits(pod, "ImagePullBackOff")).await;
+    assert_eq!(pod["status"]["phase"], "Pending");
+    stage.update("app:v2", json!({ "sim.cafe.dev/image-pull-error": null })).await;
+    let pod = stage.until_ready().await;
+    assert_eq!((&pod["status"]["phase"], &app(&pod)["restartCount"]), (&json!("Running"), &json!(0)));
+}
+
+#[tokio::test]
+async fn a_pod_is_born_crashing_and_recovers() {
+    let stage = Stage::set().await;
+    stage.create("web", json!({ "sim.cafe.dev/crash": "true" }), json!({})).await;
+    stage.until("in back-off", |pod| waits(pod, "CrashLoopBackOff")).await;
+    stage.update("app:v2", json!({ "sim.cafe.dev/crash": null })).await;
+    assert_eq!(app(&stage.until_ready().await)["restartCount"], 1);
+}
+
+#[tokio::test]
+async fn a_probe_succeeds_late_at_birth_and_after_an_update() {
+    let stage = Stage::set().await;
+    stage.create("web", json!({ "sim.cafe.dev/ready-delay": "600ms" }), json!({})).await;
+    for image in ["app:v1", "app:v2"] {
+        if image != "app:v1" {
+            stage.update(image, json!({})).await;
+        }
+        let runs = |pod: &Value| app(pod)["image"] == image && !app(pod)["state"]["running"].is_null();
+        let pod = stage.until("running", runs).await;
+        let begin = Instant::now();
+        assert_eq!((&app(&pod)["started"], &app(&pod)["ready"]), (&json!(true), &json!(false)));
+        stage.until_ready().await;
+        assert!((400..1_000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn two_tags_of_one_digest_share_their_image_id() {
+    let stage = Stage::set().await;
+    stage.create("web", json!({}), json!({})).await;
+    let before = stage.until_ready().await;
+    stage.update("app:v2", json!({ "sim.cafe.dev/same-digest": "true" })).await;
+    let after = stage.until("new", |pod| app(pod)["restartCount"] == 1 && is(pod, "Ready", "True")).await;
+    assert_eq!(app(&after)["image"], "app:v2");
+    assert_eq!(app(&after)["imageID"], app(&before)["imageID"]);
+    assert_ne!(app(&after)["containerID"], app(&before)["containerID"]);
+}
+
+#[tokio::test]
+async fn a_native_sidecar_changes_its_image_without_touching_the_others() {
+    let stage = Stage::set().await;
+    let init = json!({ "initContainers": [
+        { "name": "setup", "image": "setup:v1" },
+        { "name": "proxy", "image": "proxy:v1", "restartPolicy": "Always" },
+    ]});
+    stage.create("web", json!({}), init).await;
+    let before = stage.until_ready().await;
+    assert_eq!(before["status"]["initContainerStatuses"][0]["state"]["terminated"]["reason"], "Completed");
+    stage.patch(json!({ "spec": { "initContainers": [{ "name": "proxy", "image": "proxy:v2" }] } })).await;
+    let proxy = |pod: &Value| pod["status"]["initContainerStatuses"][1].clone();
+    let after = stage.until("new", |pod| proxy(pod)["restartCount"] == 1 && is(pod, "Ready", "True")).await;
+    assert_eq!(proxy(&after)["image"], "proxy:v2");
+    assert_eq!(app(&after), app(&before));
+    assert_eq!(after["status"]["initContainerStatuses"][0], before["status"]["initContainerStatuses"][0]);
+}
+
+#[tokio::test]
+async fn a_slow_stop_shows_the_new_generation_while_the_old_container_runs() {
+    let stage = Stage::set().await;
+    stage.create("web", json!({ "sim.cafe.dev/stop": "500ms" }), json!({})).await;
+    let before = stage.until_ready().await;
+    stage.update("app:v2", json!({})).await;
+    let observed = |pod: &Value| pod["status"]["observedGeneration"] == pod["metadata"]["generation"];
+    let pod = stage.until("observed", observed).await;
+    assert!(is(&pod, "Ready", "True"));
+    assert_eq!(app(&pod)["containerID"], app(&before)["containerID"]);
+    stage.until("new", |pod| app(pod)["image"] == "app:v2" && is(pod, "Ready", "True")).await;
+}
+
+#[tokio::test]
+async fn a_deleted_pod_stops_at_once_and_goes_when_its_finalizers_are_gone() {
+    let stage = Stage::set().await;
+    stage.create("web", json!({}), json!({})).await;
+    stage.until_ready().await;
+    stage.patch(json!({ "metadata": { "finalizers": ["protect.cafe.dev/test"] } })).await;
+    stage.pods.delete("web", &DeleteParams::default()).await.unwrap();
+    let pod = stage.until("stopped", |pod| !app(pod)["state"]["terminated"].is_null()).await;
+    assert!(is(&pod, "Ready", "False"));
+    let patch = json!({ "metadata": { "finalizers": null } });
+    stage.pods.patch("web", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    while stage.pods.get_opt("web").await.unwrap().is_some() {
+        assert!(Instant::now() < end, "the pod does not go");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn endpoints_follow_readiness_and_no_two_pods_share_an_address() {
+    let stage = Stage::set().await;
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "web" },
+        "spec": { "selector": { "app": "web" }, "ports": [{ "port": 80 }] },
+    });
+    let services: Api<k8s_openapi::api::core::v1::Service> =
+        Api::namespaced(stage.client.clone(), &stage.namespace);
+    services.create(&PostParams::default(), &serde_json::from_value(service).unwrap()).await.unwrap();
+    stage.create("web", json!({}), json!({ "readinessGates": [{ "conditionType": GATE }] })).await;
+    for number in 0..11 {
+        stage.create(&format!("other-{number}"), json!({}), json!({})).await;
+    }
+    stage.until("started", |pod| is(pod, "ContainersReady", "True")).await;
+    for (gate, serving) in [("True", 12), ("False", 11)] {
+        stage.gate(gate).await;
+        let addresses = serving_addresses(&stage, serving).await;
+        let unique: std::collections::BTreeSet<_> = addresses.iter().collect();
+        assert_eq!(unique.len(), addresses.len(), "{addresses:?}");
+    }
+}
+
+/// The addresses of all endpoints, once that many of them serve.
+async fn serving_addresses(stage: &Stage, serving: usize) -> Vec<String> {
+    let slices: Api<EndpointSlice> = Api::namespaced(stage.client.clone(), &stage.namespace);
+    let end = Instant::now() + Duration::from_secs(15);
+    loop {
+        let items = slices.list(&ListParams::default()).await.unwrap().items;
+        let endpoints: Vec<_> =
+            items.into_iter().flat_map(|slice| slice.endpoints.into_iter().flatten()).collect();
+        let serves = |endpoint: &&k8s_openapi::api::discovery::v1::Endpoint| {
+            endpoint.conditions.as_ref().and_then(|conditions| conditions.serving) == Some(true)
+        };
+        if endpoints.len() == 12 && endpoints.iter().filter(serves).count() == serving {
+            return endpoints.into_iter().flat_map(|endpoint| endpoint.addresses).collect();
+        }
+        assert!(Instant::now() < end, "not {serving} of {} endpoints serve", endpoints.len());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
