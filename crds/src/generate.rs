@@ -1,7 +1,7 @@
 //! The CustomResourceDefinitions and the reference page, made from the types.
 //!
 //! What the derived schema cannot know is added here: the structural schema of the pod template, the rules of
-//! [`rules`], and the tidying that the API server asks for.
+//! `rules`, and the tidying that the API server asks for.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
