@@ -28,24 +28,12 @@ pub(crate) struct Args {
 /// Brings the bed up and prints the `export KUBECONFIG=...` line, alone, on stdout.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let bed = Bed::open(&args.dir)?;
-    let controller = if args.without_controller {
-        None
-    } else {
-        Some(controller::build(args.release)?)
-    };
-    let options = Options {
-        cells: args.cells.clone(),
-        nodes: args.nodes,
-        controller,
-        ..Options::default()
-    };
+    let controller = if args.without_controller { None } else { Some(controller::build(args.release)?) };
+    let options = Options { cells: args.cells.clone(), nodes: args.nodes, controller, ..Options::default() };
     eprintln!("Starting Kubernetes in {} ...", bed.dir().display());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(bed.up(&options))?;
-    eprintln!(
-        "Up. Logs are in {}; stop with `cargo xtask down`.",
-        bed.dir().join("logs").display()
-    );
+    eprintln!("Up. Logs are in {}; stop with `cargo xtask down`.", bed.dir().join("logs").display());
     println!("export KUBECONFIG={}", bed.kubeconfig().display());
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! What Cafe needs in the cluster: its CRDs, its namespace, and an account with exactly the rights it uses.
 
-use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -45,18 +43,11 @@ pub(super) async fn ensure(client: &Client, plane: &ControlPlane<'_>) -> Result<
 }
 
 fn crds() -> Result<Vec<DynamicObject>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/cafe/crds");
-    let Ok(entries) = fs::read_dir(&folder) else {
-        return Ok(Vec::new());
-    };
-    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    files.sort();
-    let mut objects = Vec::new();
-    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "yaml")) {
-        let text = fs::read_to_string(file)?;
-        objects.extend(documents(&text).with_context(|| format!("{} is not valid", file.display()))?);
-    }
-    Ok(objects)
+    let definitions = cafe_crds::generate::definitions();
+    definitions
+        .iter()
+        .map(|definition| Ok(serde_json::from_value(serde_json::to_value(definition)?)?))
+        .collect()
 }
 
 fn documents(text: &str) -> Result<Vec<DynamicObject>> {

@@ -91,6 +91,7 @@ impl Processes {
             if Instant::now() >= end {
                 return false;
             }
+            #[allow(clippy::disallowed_methods)] // Stopping is synchronous; the deadline is right above.
             std::thread::sleep(POLL);
         }
         true
