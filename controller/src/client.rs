@@ -202,6 +202,18 @@ impl<T> Outcome<T> {
         }
     }
 
+    /// The HTTP code as metric label, 0 when there was no answer.
+    pub(crate) fn code(&self) -> u16 {
+        match self {
+            Self::Applied(_) => 200,
+            Self::NotApplied(refusal) => refusal.code,
+            Self::Conflict => 409,
+            Self::Gone => 404,
+            Self::TooManyRequests { .. } => 429,
+            Self::Unknown(error) => error.code(),
+        }
+    }
+
     /// When to try again; `None` once it is applied.
     pub(crate) fn retry(&self) -> Option<Retry> {
         match self {

@@ -1,8 +1,42 @@
-//! Placeholder.
+//! The Cafe controller: watch -> world -> plan -> apply -> report, on one thread.
+
 mod admin;
+mod apply;
 mod args;
 mod client;
+mod clock;
+mod engine;
 mod lease;
 mod metrics;
+mod observe;
+mod report;
+mod run;
+mod watch;
+mod world;
 
-fn main() {}
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use args::{Cli, Command, LogFormat, RunArgs};
+
+fn main() -> anyhow::Result<()> {
+    let Command::Run(args) = Cli::parse().command;
+    log(&args)?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
+    // One thread owns the world: handing work between threads costs more than the work.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run::run(args))
+}
+
+fn log(args: &RunArgs) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&args.log_filter)
+        .map_err(|e| anyhow::anyhow!("--log-filter {:?}: {e}; an example: info,cafe_controller=debug", args.log_filter))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => log.init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Calls for a CafeDeployment: its revisions, its InPlaceSets, its status.
+
+use cafe_crds::{
+    inplaceset::InPlaceSetSpec,
+    names::{ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME, GROUP, LABEL_REVISION, LABEL_UNIT, VERSION},
+};
+use cafe_planner::{
+    Text,
+    deployment::{Action, action::Step},
+    identity::Uid,
+    set::SetSpec,
+};
+use serde_json::{Value, json};
+
+use super::{
+    Call, Target,
+    requests::{PatchType, create, delete, owned_by, patch, precondition, replace_on},
+};
+use crate::world::{DeploymentRecord, Kind, Owner, World};
+
+/// The call for a step of a CafeDeployment's plan; none if what it needs has just gone.
+pub(crate) fn deployment_call(world: &World, uid: Uid, step: Step) -> Option<Call> {
+    let record = world.deployments.get(&uid)?;
+    let call = call(world, record, step.action)?;
+    Some(Call { events: step.events, ..call })
+}
+
+fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call> {
+    let d = &record.deployment;
+    let of = |kind, name: &Text, target, verb, decision, request| Call {
+        owner: Owner::Deployment(d.uid),
+        target,
+        kind,
+        namespace: d.namespace.clone(),
+        name: name.clone(),
+        verb,
+        decision,
+        is_status: false,
+        request,
+        events: Vec::new(),
+    };
+    let call = match action {
+        Action::CreateRevision { number, hash } => {
+            let name: Text = format!("{}-{hash}", d.name).into();
+            let body = revision_body(record, &name, number, &hash.to_string());
+            of(Kind::Revision, &name, Target::New, "create", "CreateRevision", create(Kind::Revision, &d.namespace, &body))
+        }
+        Action::WriteRevision { name, uid, rv, number, older, outcome } => {
+            let older: Vec<String> = older.iter().map(ToString::to_string).collect();
+            let older = (!older.is_empty()).then(|| older.join(","));
+            let mut metadata = precondition(uid, rv);
+            metadata["annotations"] =
+                json!({ANNOTATION_OLDER_REVISIONS: older, ANNOTATION_OUTCOME: outcome.map(|o| o.as_str())});
+            let body = json!({"metadata": metadata, "revision": number});
+            let request = patch(Kind::Revision, &d.namespace, &name, "", PatchType::Merge, &body);
+            of(Kind::Revision, &name, Target::Existing { uid, rv }, "patch", "WriteRevision", request)
+        }
+        Action::DeleteRevision { name, uid, rv } => {
+            let request = delete(Kind::Revision, &d.namespace, &name, uid, rv);
+            of(Kind::Revision, &name, Target::Existing { uid, rv }, "delete", "DeleteRevision", request)
+        }
+        Action::CreateSet { name, spec } => {
+            let body = set_body(world, record, &name, &spec)?;
+            of(Kind::Set, &name, Target::New, "create", "CreateSet", create(Kind::Set, &d.namespace, &body))
+        }
+        Action::WriteSet { name, uid, rv, spec } => {
+            let body = replace_on(uid, rv, "/spec", &set_spec(world, &spec)?);
+            let request = patch(Kind::Set, &d.namespace, &name, "", PatchType::Json, &body);
+            of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "WriteSet", request)
+        }
+        Action::DeleteSet { name, uid, rv } => {
+            let request = delete(Kind::Set, &d.namespace, &name, uid, rv);
+            of(Kind::Set, &name, Target::Existing { uid, rv }, "delete", "DeleteSet", request)
+        }
+        Action::WriteStatus { rv, status } => {
+            let status = serde_json::to_value(&status).ok()?;
+            let body = replace_on(d.uid, rv, "/status", &status);
+            let request = patch(Kind::Deployment, &d.namespace, &d.name, "/status", PatchType::Json, &body);
+            let target = Target::Existing { uid: d.uid, rv };
+            Call { is_status: true, ..of(Kind::Deployment, &d.name, target, "patch_status", "WriteStatus", request) }
+        }
+    };
+    Some(call)
+}
+
+fn revision_body(record: &DeploymentRecord, name: &Text, number: i64, hash: &str) -> Value {
+    let d = &record.deployment;
+    let mut labels = d.spec.selector.match_labels.clone();
+    labels.insert(LABEL_REVISION.to_owned(), hash.to_owned());
+    json!({
+        "apiVersion": "apps/v1", "kind": "ControllerRevision",
+        "metadata": {
+            "name": &**name, "namespace": &*d.namespace, "labels": labels,
+            "ownerReferences": owned_by("CafeDeployment", &d.name, d.uid),
+        },
+        "data": record.content.to_data(),
+        "revision": number,
+    })
+}
+
+fn set_body(world: &World, record: &DeploymentRecord, name: &Text, spec: &SetSpec) -> Option<Value> {
+    let d = &record.deployment;
+    let mut labels = d.spec.selector.match_labels.clone();
+    if let Some(placement) = &spec.placement {
+        labels.insert(LABEL_UNIT.to_owned(), placement.unit.clone());
+    }
+    Some(json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "InPlaceSet",
+        "metadata": {
+            "name": &**name, "namespace": &*d.namespace, "labels": labels,
+            "ownerReferences": owned_by("CafeDeployment", &d.name, d.uid),
+        },
+        "spec": set_spec(world, spec)?,
+    }))
+}
+
+/// The spec as it is sent, with the raw template put in.
+fn set_spec(world: &World, spec: &SetSpec) -> Option<Value> {
+    let content = world.content(spec.digest)?;
+    let raw = InPlaceSetSpec {
+        replicas: spec.replicas,
+        selector: spec.selector.clone(),
+        template: content.template.clone(),
+        min_ready_seconds: spec.min_ready_seconds,
+        revision_history_limit: spec.revision_history_limit,
+        volume_claim_templates: content.claims.clone(),
+        traffic: spec.traffic.clone(),
+        update_strategy: spec.update_strategy.clone(),
+        placement: spec.placement.clone(),
+        restart_at: spec.restart_at,
+    };
+    serde_json::to_value(raw).ok()
+}

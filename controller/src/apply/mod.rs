@@ -1,0 +1,110 @@
+//! Carrying out actions: one API call each, on exactly the object the action was decided on.
+
+mod deployments;
+mod pods;
+mod requests;
+mod sets;
+
+use cafe_planner::{Text, deployment::Event, identity::{Op, RevisionHash, Uid}};
+use kube::Client;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{
+    client::{self, CallError, Outcome},
+    observe::slim::{DeploymentObject, PodObject, RevisionObject, SetObject, SliceList},
+    world::{Kind, Owner},
+};
+
+pub(crate) use deployments::deployment_call;
+pub(crate) use requests::reread;
+pub(crate) use sets::set_call;
+
+/// What a call is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// An existing object, decided on at this resource version.
+    Existing {
+        /// Its uid.
+        uid: Uid,
+        /// The resource version.
+        rv: u64,
+    },
+    /// A pod to be born.
+    NewPod {
+        /// Its name.
+        name: Text,
+        /// Its revision.
+        revision: RevisionHash,
+    },
+    /// Another object to be born.
+    New,
+    /// A live read, for these pods and drains.
+    Proof(Vec<(Uid, Op)>),
+}
+
+/// One call, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Whom it is for.
+    pub(crate) owner: Owner,
+    /// What it is about.
+    pub(crate) target: Target,
+    /// The kind of the object.
+    pub(crate) kind: Kind,
+    /// Namespace of the object.
+    pub(crate) namespace: Text,
+    /// Name of the object (of the owner, for a live read).
+    pub(crate) name: Text,
+    /// The verb, as in metrics.
+    pub(crate) verb: &'static str,
+    /// The decision in one word, as in logs.
+    pub(crate) decision: &'static str,
+    /// Whether it writes the status of its owner.
+    pub(crate) is_status: bool,
+    /// The request.
+    pub(crate) request: http::Request<Vec<u8>>,
+    /// What to tell once it has succeeded.
+    pub(crate) events: Vec<Event>,
+}
+
+/// The object that answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// A CafeDeployment.
+    Deployment(Box<DeploymentObject>),
+    /// An InPlaceSet.
+    Set(Box<SetObject>),
+    /// A ControllerRevision.
+    Revision(Box<RevisionObject>),
+    /// A pod.
+    Pod(Box<PodObject>),
+    /// EndpointSlices.
+    Slices(SliceList),
+    /// Something that brings nothing to see: a deletion under way.
+    Nothing,
+}
+
+/// Sends a call.
+pub(crate) async fn send(client: &Client, call: &mut Call) -> Outcome<Answer> {
+    let request = std::mem::take(&mut call.request);
+    if call.verb == "delete" {
+        return client::call(client.request::<Value>(request)).await.map(|_| Answer::Nothing).into();
+    }
+    fetch(client, call.kind, request).await.into()
+}
+
+/// Sends a request that is answered by an object of `kind`.
+pub(crate) async fn fetch(client: &Client, kind: Kind, request: http::Request<Vec<u8>>) -> Result<Answer, CallError> {
+    match kind {
+        Kind::Deployment => receive(client, request).await.map(|o| Answer::Deployment(Box::new(o))),
+        Kind::Set => receive(client, request).await.map(|o| Answer::Set(Box::new(o))),
+        Kind::Revision => receive(client, request).await.map(|o| Answer::Revision(Box::new(o))),
+        Kind::Pod => receive(client, request).await.map(|o| Answer::Pod(Box::new(o))),
+        Kind::Slice => receive(client, request).await.map(Answer::Slices),
+    }
+}
+
+async fn receive<T: DeserializeOwned>(client: &Client, request: http::Request<Vec<u8>>) -> Result<T, CallError> {
+    client::call(client.request::<T>(request)).await
+}

@@ -1,0 +1,114 @@
+//! The requests themselves: paths, verbs and preconditions.
+
+use cafe_crds::names::{FIELD_MANAGER, GROUP, VERSION};
+use cafe_planner::identity::Uid;
+use http::{Method, Request, header::CONTENT_TYPE};
+use serde_json::{Value, json};
+
+use super::Call;
+use crate::world::Kind;
+
+/// How a patch is merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PatchType {
+    /// Lists by their keys: for the kinds of Kubernetes itself.
+    Strategic,
+    /// RFC 7386.
+    Merge,
+    /// RFC 6902.
+    Json,
+}
+
+impl PatchType {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Strategic => "application/strategic-merge-patch+json",
+            Self::Merge => "application/merge-patch+json",
+            Self::Json => "application/json-patch+json",
+        }
+    }
+}
+
+fn collection(kind: Kind, namespace: &str) -> String {
+    let group = match kind {
+        Kind::Deployment | Kind::Set => format!("/apis/{GROUP}/{VERSION}"),
+        Kind::Revision => "/apis/apps/v1".to_owned(),
+        Kind::Pod => "/api/v1".to_owned(),
+        Kind::Slice => "/apis/discovery.k8s.io/v1".to_owned(),
+    };
+    format!("{group}/namespaces/{namespace}/{}", kind.resource())
+}
+
+fn request(method: Method, uri: String, content_type: &'static str, body: Option<&Value>) -> Request<Vec<u8>> {
+    // A JSON value always serialises; an empty body would be refused by the server, not silently accepted.
+    let body = body.and_then(|b| serde_json::to_vec(b).ok()).unwrap_or_default();
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    if let Ok(uri) = uri.parse() {
+        *request.uri_mut() = uri;
+    }
+    request.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    request
+}
+
+/// POST.
+pub(super) fn create(kind: Kind, namespace: &str, body: &Value) -> Request<Vec<u8>> {
+    let uri = format!("{}?fieldManager={FIELD_MANAGER}", collection(kind, namespace));
+    request(Method::POST, uri, "application/json", Some(body))
+}
+
+/// PATCH of an object or, with `subresource` (`/status`), of a part of it.
+pub(super) fn patch(
+    kind: Kind,
+    namespace: &str,
+    name: &str,
+    subresource: &str,
+    how: PatchType,
+    body: &Value,
+) -> Request<Vec<u8>> {
+    let uri = format!("{}/{name}{subresource}?fieldManager={FIELD_MANAGER}", collection(kind, namespace));
+    request(Method::PATCH, uri, how.content_type(), Some(body))
+}
+
+/// DELETE of exactly this object in exactly this state.
+pub(super) fn delete(kind: Kind, namespace: &str, name: &str, uid: Uid, rv: u64) -> Request<Vec<u8>> {
+    let body = json!({
+        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+        "preconditions": {"uid": uid.to_string(), "resourceVersion": rv.to_string()},
+    });
+    request(Method::DELETE, format!("{}/{name}", collection(kind, namespace)), "application/json", Some(&body))
+}
+
+/// A live LIST: without a resource version it is a quorum read.
+pub(super) fn list(kind: Kind, namespace: &str) -> Request<Vec<u8>> {
+    request(Method::GET, collection(kind, namespace), "application/json", None)
+}
+
+/// A live GET of the object a call was about, after its outcome was lost.
+pub(crate) fn reread(call: &Call) -> Request<Vec<u8>> {
+    let uri = format!("{}/{}", collection(call.kind, &call.namespace), call.name);
+    request(Method::GET, uri, "application/json", None)
+}
+
+/// The identity and state a patch applies to: anything else is a conflict.
+pub(super) fn precondition(uid: Uid, rv: u64) -> Value {
+    json!({"uid": uid.to_string(), "resourceVersion": rv.to_string()})
+}
+
+/// A JSON patch that puts `value` at `path` as a whole, on exactly this object in exactly this state. Unlike a PUT it
+/// leaves alone what others keep in the metadata.
+pub(super) fn replace_on(uid: Uid, rv: u64, path: &str, value: &Value) -> Value {
+    json!([
+        {"op": "test", "path": "/metadata/uid", "value": uid.to_string()},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": rv.to_string()},
+        {"op": "add", "path": path, "value": value},
+    ])
+}
+
+/// The owner reference of a child.
+pub(super) fn owned_by(kind: &str, name: &str, uid: Uid) -> Value {
+    json!([{
+        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind, "name": name, "uid": uid.to_string(),
+        "controller": true, "blockOwnerDeletion": true,
+    }])
+}

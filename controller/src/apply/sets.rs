@@ -1,0 +1,116 @@
+//! Calls for an InPlaceSet: its pods, its journal, its live reads.
+
+use cafe_planner::{
+    identity::Uid,
+    set::{
+        Action,
+        action::{On, Why},
+    },
+    time::Now,
+};
+
+use super::{
+    Call, Target,
+    pods::{self, Change},
+    requests::{self, PatchType, create, delete, list, patch, replace_on},
+};
+use crate::world::{Kind, Owner, SetRecord, World};
+
+/// The call for an action of a set's plan; none if what it needs has just gone.
+pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Option<Call> {
+    let set = world.sets.get(&uid)?;
+    let call = Builder { set };
+    match action {
+        Action::Create { name, revision, group } => {
+            let owner = set.set.owner.unwrap_or(uid);
+            let content = &world.revisions_of(owner).find(|r| r.revision.hash == revision)?.content;
+            let body = pods::birth(set, content, &name, revision, group.as_ref());
+            let request = create(Kind::Pod, &set.namespace, &body);
+            let target = Target::NewPod { name: name.clone(), revision };
+            Some(Call { name, ..call.of(Kind::Pod, target, "create", "CreatePod", request) })
+        }
+        Action::TakeOut { on, op } => {
+            let pod = &world.pods.get(&on.uid)?.pod;
+            let body = pods::take_out(&on, op, pod, now.wall);
+            Some(call.pod(&on, "patch", "TakeOut", patch_pod(set, &on, "/status", &body)))
+        }
+        Action::PutBack { on } => {
+            let body = pods::put_back(&on, now.wall);
+            Some(call.pod(&on, "patch", "PutBack", patch_pod(set, &on, "/status", &body)))
+        }
+        Action::Touch { on, record } => {
+            let body = pods::touch(&on, &record, now.wall);
+            Some(call.pod(&on, "patch", "Touch", patch_pod(set, &on, "", &body)))
+        }
+        Action::Update { on, from, to, group, images, record } => {
+            let owner = set.set.owner.unwrap_or(uid);
+            let facts = |hash| world.revisions_of(owner).find(|r| r.revision.hash == hash).map(|r| &r.revision.facts);
+            let change = Change {
+                before: from.and_then(facts),
+                after: facts(to)?,
+                to,
+                group: group.as_ref(),
+                images: &images,
+                record: record.as_ref(),
+            };
+            let decision = if record.is_some() { "UpdateInPlace" } else { "UpdateMetadata" };
+            Some(call.pod(&on, "patch", decision, patch_pod(set, &on, "", &pods::update(&on, &change, now.wall))))
+        }
+        Action::Delete { on, why } => {
+            let request = delete(Kind::Pod, &set.namespace, &on.pod, on.uid, on.rv);
+            let decision = match why {
+                Why::ScaleIn => "DeleteSurplus",
+                Why::Recreate => "DeleteToRecreate",
+                Why::Finished => "DeleteFinished",
+            };
+            Some(call.pod(&on, "delete", decision, request))
+        }
+        Action::ProveDrained { pods } => {
+            Some(call.of(Kind::Slice, Target::Proof(pods), "list", "ProveDrained", list(Kind::Slice, &set.namespace)))
+        }
+        Action::WriteStatus { rv, status } => {
+            let status = serde_json::to_value(&status).ok()?;
+            let body = replace_on(uid, rv, "/status", &status);
+            let request = patch(Kind::Set, &set.namespace, &set.set.name, "/status", PatchType::Json, &body);
+            let target = Target::Existing { uid, rv };
+            Some(Call { is_status: true, ..call.of(Kind::Set, target, "patch_status", "WriteJournal", request) })
+        }
+    }
+}
+
+fn patch_pod(set: &SetRecord, on: &On, subresource: &str, body: &serde_json::Value) -> http::Request<Vec<u8>> {
+    requests::patch(Kind::Pod, &set.namespace, &on.pod, subresource, PatchType::Strategic, body)
+}
+
+struct Builder<'a> {
+    set: &'a SetRecord,
+}
+
+impl Builder<'_> {
+    fn of(
+        &self,
+        kind: Kind,
+        target: Target,
+        verb: &'static str,
+        decision: &'static str,
+        request: http::Request<Vec<u8>>,
+    ) -> Call {
+        Call {
+            owner: Owner::Set(self.set.set.uid),
+            target,
+            kind,
+            namespace: self.set.namespace.clone(),
+            name: self.set.set.name.clone(),
+            verb,
+            decision,
+            is_status: false,
+            request,
+            events: Vec::new(),
+        }
+    }
+
+    fn pod(&self, on: &On, verb: &'static str, decision: &'static str, request: http::Request<Vec<u8>>) -> Call {
+        let target = Target::Existing { uid: on.uid, rv: on.rv };
+        Call { name: on.pod.clone(), ..self.of(Kind::Pod, target, verb, decision, request) }
+    }
+}

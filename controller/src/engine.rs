@@ -1,0 +1,305 @@
+//! The loop: frames in, plans out, writes in flight. One thread owns the world.
+
+mod settle;
+mod wakes;
+
+use std::{sync::Arc, time::Instant};
+
+use cafe_planner::time::Millis;
+use futures::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::FuturesUnordered,
+};
+use kube::Client;
+
+use crate::{
+    admin::Health,
+    apply::{self, Answer, Call, Target},
+    client::{CallError, Outcome},
+    clock::Clock,
+    lease::Claim,
+    metrics::Metrics,
+    report::Reporter,
+    watch::Frames,
+    world::{
+        Owner, World,
+        plan::Planned,
+    },
+};
+use wakes::Wakes;
+
+/// Frames taken in before the world is looked at again.
+const FRAMES_AT_ONCE: usize = 4096;
+
+/// The loop turns at least this often, in milliseconds: to show that it lives, and to tidy up.
+const TICK: u64 = 10_000;
+
+/// A plan that took this long (microseconds) makes its owner wait a little before the next: plans over many pods are
+/// then made once for many frames.
+const LONG_PLAN: u128 = 500;
+
+/// Why the loop ended, other than being told to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EngineError {
+    /// The claim ran out or was taken.
+    #[error("lost the claim: another replica may write now; this process ends and starts over")]
+    ClaimLost,
+    /// The watches ended, which they never do.
+    #[error("the watches ended")]
+    WatchesEnded,
+}
+
+/// Something that was waited for.
+enum Done {
+    /// A call was answered, after this long.
+    Call(Box<Call>, Outcome<Answer>, std::time::Duration),
+    /// The object of a call whose outcome was lost has been read.
+    Reread(Box<Call>, Result<Answer, CallError>),
+}
+
+/// The engine.
+pub(crate) struct Engine {
+    client: Client,
+    world: World,
+    clock: Clock,
+    claim: Claim,
+    metrics: Metrics,
+    health: Arc<Health>,
+    reporter: Reporter,
+    frames: Frames,
+    /// How many watches must have brought a complete list.
+    watches: usize,
+    in_flight: FuturesUnordered<BoxFuture<'static, Done>>,
+    window: usize,
+    wakes: Wakes,
+    /// Where planning goes on when the window was full: every owner gets its turn.
+    turn: Option<Owner>,
+    next_tick: Millis,
+    complete: bool,
+}
+
+/// What the engine is made of.
+pub(crate) struct Parts {
+    pub(crate) client: Client,
+    pub(crate) claim: Claim,
+    pub(crate) metrics: Metrics,
+    pub(crate) health: Arc<Health>,
+    pub(crate) reporter: Reporter,
+    pub(crate) frames: Frames,
+    pub(crate) watches: usize,
+    pub(crate) window: usize,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            client: parts.client,
+            world: World::default(),
+            clock: Clock::start(),
+            claim: parts.claim,
+            metrics: parts.metrics,
+            health: parts.health,
+            reporter: parts.reporter,
+            frames: parts.frames,
+            watches: parts.watches,
+            in_flight: FuturesUnordered::new(),
+            window: parts.window,
+            wakes: Wakes::default(),
+            turn: None,
+            next_tick: Millis(0),
+            complete: false,
+        }
+    }
+
+    /// Turns until `stop`, then lets the writes in flight end.
+    ///
+    /// # Errors
+    /// The claim is lost: whatever this process still believes may be outdated, so it must not go on.
+    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), EngineError> {
+        let mut stop = std::pin::pin!(stop);
+        let mut claim = self.claim.clone();
+        let mut held = false;
+        loop {
+            self.tick();
+            let wake = tokio::time::Instant::from_std(self.clock.instant(self.wakes.next().unwrap_or(self.next_tick).min(self.next_tick)));
+            tokio::select! {
+                () = &mut stop => break,
+                now_held = claim.changed() => {
+                    if held && !now_held {
+                        return Err(EngineError::ClaimLost);
+                    }
+                    held = now_held;
+                    self.metrics.set_leader(held);
+                    if held {
+                        tracing::info!("holds the claim: writes from now on");
+                        self.world.take_over();
+                    }
+                }
+                frame = self.frames.next() => {
+                    self.world.fold(frame.ok_or(EngineError::WatchesEnded)?);
+                    self.drain_frames();
+                }
+                Some(done) = self.in_flight.next(), if !self.in_flight.is_empty() => {
+                    self.settle(done);
+                    while let Some(Some(done)) = self.in_flight.next().now_or_never() {
+                        self.settle(done);
+                    }
+                    self.drain_frames();
+                }
+                () = tokio::time::sleep_until(wake) => {}
+                () = self.reporter.progress() => {}
+            }
+            self.check_complete();
+            if held && self.complete {
+                self.plan();
+            }
+        }
+        tracing::info!(writes = self.in_flight.len(), "stopping: lets the writes in flight end");
+        while let Some(done) = self.in_flight.next().await {
+            if let Done::Call(call, outcome, _) = done {
+                tracing::debug!(decision = call.decision, outcome = outcome.reason(), "last write");
+            }
+        }
+        Ok(())
+    }
+
+    fn drain_frames(&mut self) {
+        for _ in 0..FRAMES_AT_ONCE {
+            match self.frames.next().now_or_never() {
+                Some(Some(frame)) => self.world.fold(frame),
+                _ => break,
+            }
+        }
+    }
+
+    fn check_complete(&mut self) {
+        if !self.complete && self.world.is_complete(self.watches) {
+            self.complete = true;
+            self.health.set_synced(true);
+            let counts = self.world.counts().map(|(kind, n)| format!("{} {n}", kind.resource())).join(", ");
+            tracing::info!(counts, "every watch has brought its first complete list");
+        }
+    }
+
+    /// Now and then: shows that the loop lives, tidies up, refreshes the figures.
+    fn tick(&mut self) {
+        let now = self.clock.now().mono;
+        self.health.beat();
+        for owner in self.wakes.due(now) {
+            self.world.mark(owner);
+        }
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = Millis(now.0 + TICK);
+        self.world.sweep();
+        for (kind, count) in self.world.counts() {
+            self.metrics.set_world_objects(kind.resource(), count);
+        }
+        tracing::debug!(texts = self.world.texts(), "tidied up");
+    }
+
+    /// Plans every owner that something has happened to.
+    fn plan(&mut self) {
+        while self.world.is_dirty() {
+            let mut owners: Vec<Owner> = self.world.take_dirty().into_iter().collect();
+            if let Some(turn) = self.turn.take() {
+                let first = owners.partition_point(|o| *o < turn);
+                owners.rotate_left(first);
+            }
+            for (i, owner) in owners.iter().enumerate() {
+                if self.in_flight.len() >= self.window {
+                    owners.iter().skip(i).for_each(|o| self.world.mark(*o));
+                    self.turn = Some(*owner);
+                    self.metrics.set_queue_depth(owners.len() - i);
+                    return;
+                }
+                self.plan_one(*owner);
+            }
+        }
+        self.metrics.set_queue_depth(0);
+    }
+
+    fn plan_one(&mut self, owner: Owner) {
+        let now = self.clock.now();
+        let started = Instant::now();
+        match self.world.plan(owner, now) {
+            Planned::Nothing(until) => {
+                if let Some(until) = until {
+                    self.wakes.set(owner, until);
+                }
+            }
+            Planned::Set(plan) => {
+                self.measured(owner, "InPlaceSet", started, now.mono);
+                self.wakes.replace(owner, plan.wake.0);
+                let Owner::Set(uid) = owner else { return };
+                for action in plan.actions {
+                    let call = apply::set_call(&self.world, uid, action, now);
+                    if !self.dispatch(owner, call) {
+                        return;
+                    }
+                }
+            }
+            Planned::Deployment(plan) => {
+                self.measured(owner, "CafeDeployment", started, now.mono);
+                self.wakes.replace(owner, plan.wake.0);
+                let Owner::Deployment(uid) = owner else { return };
+                if let Some(record) = self.world.deployments.get(&uid) {
+                    self.reporter.notice(&record.deployment, plan.notices);
+                }
+                for step in plan.steps {
+                    let call = apply::deployment_call(&self.world, uid, step);
+                    if !self.dispatch(owner, call) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn measured(&mut self, owner: Owner, kind: &'static str, started: Instant, now: Millis) {
+        let took = started.elapsed();
+        self.metrics.planned(kind, took);
+        if took.as_micros() > LONG_PLAN {
+            let pause = u64::try_from(took.as_millis()).unwrap_or(0).saturating_mul(4).clamp(1, 50);
+            self.world.memory(owner).resting_until = Some(Millis(now.0 + pause));
+        }
+    }
+
+    /// Sends a call, if there is room. False: no room, plan the owner again when there is.
+    fn dispatch(&mut self, owner: Owner, call: Option<Call>) -> bool {
+        let Some(mut call) = call else { return true };
+        if self.in_flight.len() >= self.window {
+            self.world.mark(owner);
+            self.turn = Some(owner);
+            return false;
+        }
+        // The last look before the wire: nothing is written without the claim.
+        if !self.claim.is_held() {
+            return false;
+        }
+        self.begin(&call);
+        let client = self.client.clone();
+        self.in_flight.push(
+            async move {
+                let started = Instant::now();
+                let outcome = apply::send(&client, &mut call).await;
+                Done::Call(Box::new(call), outcome, started.elapsed())
+            }
+            .boxed(),
+        );
+        self.metrics.set_writes_in_flight(self.in_flight.len());
+        true
+    }
+
+    fn begin(&mut self, call: &Call) {
+        match &call.target {
+            Target::Existing { uid, .. } => self.world.begin_write(*uid),
+            Target::NewPod { name, revision } => self.world.memory(call.owner).creating.push((name.clone(), *revision)),
+            Target::New => self.world.memory(call.owner).births += 1,
+            Target::Proof(_) => self.world.memory(call.owner).proving = true,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What came of a call: seen, refused, outdated or unknown.
+
+use std::{collections::HashMap, time::Duration};
+
+use cafe_planner::{
+    identity::{Op, Uid},
+    time::Millis,
+};
+use futures::FutureExt;
+
+use super::{Done, Engine};
+use crate::{
+    apply::{self, Answer, Call, Target},
+    client::{CallError, Outcome},
+    observe::slim::SliceList,
+    world::{Kind, Owner},
+};
+
+/// The first pause after a failure, in milliseconds; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: u64 = 250;
+/// The longest pause after failures, in milliseconds.
+const LONGEST_PAUSE: u64 = 30_000;
+/// How soon a drain that was not complete is looked at again, in milliseconds.
+const NOT_DRAINED_YET: u64 = 50;
+/// How long to wait before reading an object again whose read failed.
+const REREAD_PAUSE: Duration = Duration::from_secs(1);
+
+impl Engine {
+    pub(super) fn settle(&mut self, done: Done) {
+        match done {
+            Done::Call(call, outcome, took) => self.settle_call(*call, outcome, took),
+            Done::Reread(call, answer) => self.settle_reread(*call, answer),
+        }
+        self.metrics.set_writes_in_flight(self.in_flight.len());
+    }
+
+    fn settle_call(&mut self, call: Call, outcome: Outcome<Answer>, took: Duration) {
+        self.metrics.api_request(call.verb, call.kind.resource(), outcome.code(), took);
+        self.metrics.action(call.decision, outcome.reason());
+        self.world.mark(call.owner);
+        match outcome {
+            Outcome::Applied(answer) => self.applied(call, answer),
+            Outcome::Conflict => {
+                tracing::debug!(decision = call.decision, name = &*call.name, "outdated: looks again");
+                self.outdated(&call);
+            }
+            Outcome::Gone => self.outdated(&call),
+            Outcome::NotApplied(refusal) => {
+                tracing::warn!(
+                    decision = call.decision, resource = call.kind.resource(), namespace = &*call.namespace, name = &*call.name,
+                    reason = refusal.reason(), message = refusal.message, "refused"
+                );
+                self.reporter.refused(&self.world, &call, &refusal);
+                self.release(&call);
+                self.rest(call.owner, None);
+            }
+            Outcome::TooManyRequests { retry_after } => {
+                self.release(&call);
+                self.rest(call.owner, Some(retry_after));
+            }
+            Outcome::Unknown(error) => {
+                tracing::warn!(
+                    decision = call.decision, resource = call.kind.resource(), namespace = &*call.namespace, name = &*call.name,
+                    error = &error as &dyn std::error::Error, "outcome unknown: reads the object before anything else"
+                );
+                self.unknown(call);
+            }
+        }
+    }
+
+    fn applied(&mut self, call: Call, answer: Answer) {
+        tracing::info!(
+            decision = call.decision, resource = call.kind.resource(), namespace = &*call.namespace, name = &*call.name,
+            "applied"
+        );
+        self.world.memory(call.owner).failures = 0;
+        let now = self.clock.now().mono;
+        if call.is_status {
+            self.world.memory(call.owner).status_written = Some(now);
+        }
+        if let (Target::Proof(pods), Answer::Slices(list)) = (&call.target, &answer) {
+            self.world.memory(call.owner).proving = false;
+            self.proven(call.owner, pods, list, now);
+            return;
+        }
+        let deletes = matches!(answer, Answer::Nothing);
+        self.see(answer);
+        self.release(&call);
+        if let Target::Existing { uid, rv } = call.target {
+            if call.kind == Kind::Pod {
+                self.world.fence(uid);
+            }
+            if deletes {
+                self.world.fell_behind(call.kind, uid, rv);
+            }
+        }
+        self.reporter.applied(&self.world, &call);
+        self.reporter.figures(&self.world, &self.metrics, &call);
+    }
+
+    /// What the live read says of each drain: proven from now on, or looked at again shortly.
+    fn proven(&mut self, owner: Owner, pods: &[(Uid, Op)], list: &SliceList, now: Millis) {
+        let mut serving: HashMap<Uid, bool> = HashMap::new();
+        for slice in &list.items {
+            let (_, targets) = crate::observe::records::slice(slice).unwrap_or_default();
+            for (pod, serves) in targets {
+                *serving.entry(pod).or_default() |= serves;
+            }
+        }
+        let mut all = true;
+        for (pod, op) in pods {
+            if serving.get(pod).copied().unwrap_or(false) {
+                all = false;
+            } else {
+                self.world.prove(*pod, *op, now);
+            }
+        }
+        if !all {
+            self.world.memory(owner).resting_until = Some(Millis(now.0 + NOT_DRAINED_YET));
+        }
+    }
+
+    fn see(&mut self, answer: Answer) {
+        match answer {
+            Answer::Deployment(o) => self.world.see_answer(Kind::Deployment, *o, crate::world::World::see_deployment),
+            Answer::Set(o) => self.world.see_answer(Kind::Set, *o, crate::world::World::see_set),
+            Answer::Revision(o) => self.world.see_answer(Kind::Revision, *o, crate::world::World::see_revision),
+            Answer::Pod(o) => self.world.see_answer(Kind::Pod, *o, crate::world::World::see_pod),
+            Answer::Slices(_) | Answer::Nothing => {}
+        }
+    }
+
+    /// The call no longer keeps its object, or its owner, busy.
+    fn release(&mut self, call: &Call) {
+        match &call.target {
+            Target::Existing { uid, .. } => self.world.end_write(*uid),
+            Target::NewPod { name, .. } => self.world.memory(call.owner).creating.retain(|(n, _)| n != name),
+            Target::New => {
+                let memory = self.world.memory(call.owner);
+                memory.births = memory.births.saturating_sub(1);
+            }
+            Target::Proof(_) => self.world.memory(call.owner).proving = false,
+        }
+    }
+
+    /// The object has moved on, is gone, or exists already: the watch brings what is true.
+    fn outdated(&mut self, call: &Call) {
+        self.release(call);
+        match call.target {
+            Target::Existing { uid, rv } => self.world.fell_behind(call.kind, uid, rv),
+            _ => self.rest(call.owner, None),
+        }
+    }
+
+    fn unknown(&mut self, call: Call) {
+        match &call.target {
+            Target::Existing { uid, .. } => self.world.unfence(*uid),
+            Target::Proof(_) => {
+                self.release(&call);
+                self.rest(call.owner, None);
+                return;
+            }
+            Target::NewPod { .. } | Target::New => {}
+        }
+        self.reread(call, Duration::ZERO);
+    }
+
+    fn reread(&mut self, call: Call, after: Duration) {
+        let client = self.client.clone();
+        self.in_flight.push(
+            async move {
+                tokio::time::sleep(after).await;
+                let answer = apply::fetch(&client, call.kind, apply::reread(&call)).await;
+                Done::Reread(Box::new(call), answer)
+            }
+            .boxed(),
+        );
+    }
+
+    fn settle_reread(&mut self, call: Call, answer: Result<Answer, CallError>) {
+        match answer {
+            Ok(answer) => {
+                self.see(answer);
+                self.release(&call);
+                self.world.mark(call.owner);
+            }
+            Err(error) if error.code() == 404 => {
+                if let Target::Existing { uid, .. } = call.target {
+                    self.world.remove(call.kind, uid);
+                }
+                self.release(&call);
+                self.rest(call.owner, None);
+            }
+            Err(error) => {
+                tracing::warn!(name = &*call.name, error = &error as &dyn std::error::Error, "cannot read it: tries again");
+                self.reread(call, REREAD_PAUSE);
+            }
+        }
+    }
+
+    /// Lets an owner rest after a failure: twice as long each time, or as long as the server asks for.
+    fn rest(&mut self, owner: Owner, asked: Option<Duration>) {
+        let now = self.clock.now().mono;
+        let memory = self.world.memory(owner);
+        let doubled = FIRST_PAUSE.checked_shl(memory.failures).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
+        memory.failures = (memory.failures + 1).min(16);
+        let pause = asked.map_or(doubled, |a| u64::try_from(a.as_millis()).unwrap_or(LONGEST_PAUSE));
+        memory.resting_until = Some(Millis(now.0 + pause));
+        self.world.mark(owner);
+    }
+}

@@ -1,0 +1,176 @@
+//! From a pod's JSON to its record.
+
+use cafe_crds::{
+    names::{ANNOTATION_IN_PLACE, DRAIN_REASON_PREFIX, GATE, LABEL_REVISION, PREFIX, PROTECTOR_PREFIX},
+    time::Seconds,
+};
+use cafe_planner::{
+    identity::Uid,
+    pod::{Container, Gate, InPlace, Phase, Pod, Protector, ProtectorCondition, Ran},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Interner,
+    records::{resource_version, seconds},
+    slim::{ContainerSpec, ContainerStatus, PodCondition, PodObject},
+};
+
+/// The annotation by which people say which pods to remove first.
+const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// The record of a pod; none for an object without identity.
+pub(crate) fn record(object: &PodObject, interner: &mut Interner) -> Option<Pod> {
+    let meta = &object.metadata.0;
+    let label = |key: &str| meta.labels.as_ref().and_then(|l| l.get(key));
+    let annotation = |key: &str| meta.annotations.as_ref().and_then(|a| a.get(key));
+    let status = &object.status;
+    let conditions = &status.conditions;
+    Some(Pod {
+        name: meta.name.as_deref()?.into(),
+        uid: meta.uid.as_deref()?.parse().ok()?,
+        rv: resource_version(meta),
+        generation: meta.generation.unwrap_or_default(),
+        observed_generation: status.observed_generation.unwrap_or_default(),
+        created: seconds(meta.creation_timestamp.as_ref()),
+        revision: label(LABEL_REVISION).and_then(|hash| hash.parse().ok()),
+        terminating: meta.deletion_timestamp.is_some(),
+        scheduled: object.spec.node_name.is_some(),
+        phase: phase(status.phase.as_deref()),
+        gate: condition(conditions, GATE)
+            .map_or(Gate::Missing, |c| Gate::parse(&c.status, c.reason.as_deref().unwrap_or_default())),
+        ready_since: condition(conditions, "Ready").filter(|c| is_true(c)).map(|c| since(c.last_transition_time.as_ref())),
+        containers_ready: condition(conditions, "ContainersReady").is_some_and(is_true),
+        deletion_cost: annotation(DELETION_COST).and_then(|cost| cost.parse().ok()).unwrap_or_default(),
+        protectors: protectors(meta.finalizers.as_deref().unwrap_or_default(), conditions, interner),
+        containers: containers(object, interner),
+        in_place: annotation(ANNOTATION_IN_PLACE).and_then(|text| in_place(text, interner)),
+    })
+}
+
+/// The uid of the controller of an object.
+pub(crate) fn controller(meta: &ObjectMeta, kind: &str) -> Option<Uid> {
+    let owners = meta.owner_references.as_deref().unwrap_or_default();
+    let ours = |o: &&OwnerReference| {
+        o.controller == Some(true) && o.kind == kind && o.api_version.starts_with(PREFIX)
+    };
+    owners.iter().find(ours).and_then(|o| o.uid.parse().ok())
+}
+
+fn phase(text: Option<&str>) -> Phase {
+    match text {
+        Some("Running") => Phase::Running,
+        Some("Failed" | "Succeeded") => Phase::Finished,
+        _ => Phase::Pending,
+    }
+}
+
+fn condition<'a>(conditions: &'a [PodCondition], type_: &str) -> Option<&'a PodCondition> {
+    conditions.iter().find(|c| c.type_ == type_)
+}
+
+fn is_true(condition: &PodCondition) -> bool {
+    condition.status == "True"
+}
+
+fn since(time: Option<&Time>) -> Seconds {
+    seconds(time)
+}
+
+fn containers(object: &PodObject, interner: &mut Interner) -> Vec<Container> {
+    let sidecars = object.spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let status = &object.status;
+    let mut all: Vec<Container> =
+        object.spec.containers.iter().map(|c| container(c, &status.container_statuses, interner)).collect();
+    all.extend(sidecars.map(|c| container(c, &status.init_container_statuses, interner)));
+    all
+}
+
+fn container(spec: &ContainerSpec, statuses: &[ContainerStatus], interner: &mut Interner) -> Container {
+    let status = statuses.iter().find(|s| s.name == spec.name);
+    let state = status.and_then(|s| s.state.as_ref());
+    let waiting = state.and_then(|s| s.waiting.as_ref()).map(|w| w.reason.as_deref().unwrap_or("Waiting"));
+    Container {
+        name: interner.text(&spec.name),
+        wants: interner.text(spec.image.as_deref().unwrap_or_default()),
+        id: status.and_then(|s| s.container_id.as_deref()).unwrap_or_default().into(),
+        image: interner.text(status.map_or("", |s| &s.image)),
+        running: state.is_some_and(|s| s.running.is_some()),
+        ready: status.is_some_and(|s| s.ready),
+        waiting: waiting.map(|reason| interner.text(reason)),
+    }
+}
+
+fn protectors(finalizers: &[String], conditions: &[PodCondition], interner: &mut Interner) -> Vec<Protector> {
+    let held = finalizers.iter().filter_map(|f| f.strip_prefix(PROTECTOR_PREFIX));
+    let told = conditions.iter().filter_map(|c| c.type_.strip_prefix(PROTECTOR_PREFIX));
+    let mut names: Vec<&str> = held.clone().chain(told).collect();
+    names.sort_unstable();
+    names.dedup();
+    let one = |name: &str| Protector {
+        name: interner.text(name),
+        finalizer: held.clone().any(|f| f == name),
+        condition: conditions.iter().find(|c| c.type_.strip_prefix(PROTECTOR_PREFIX) == Some(name)).map(answer),
+    };
+    names.into_iter().map(one).collect()
+}
+
+fn answer(condition: &PodCondition) -> ProtectorCondition {
+    if is_true(condition) {
+        return ProtectorCondition::True;
+    }
+    let op = condition.reason.as_deref().and_then(|r| r.strip_prefix(DRAIN_REASON_PREFIX));
+    ProtectorCondition::False(op.and_then(|op| op.parse().ok()))
+}
+
+/// The annotation `cafe.dev/in-place` as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    op: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revision: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ran: Vec<RanRecord>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    fence: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<Seconds>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RanRecord {
+    container: String,
+    #[serde(rename = "containerID")]
+    id: String,
+    image: String,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+impl Record {
+    /// The record of an update to `revision`.
+    pub(crate) fn new(in_place: &InPlace, revision: Option<String>, at: Seconds) -> Self {
+        let ran = |r: &Ran| RanRecord { container: r.container.to_string(), id: r.id.to_string(), image: r.image.to_string() };
+        Self {
+            op: in_place.op.to_string(),
+            revision,
+            ran: in_place.ran.iter().map(ran).collect(),
+            fence: in_place.fence,
+            at: Some(at),
+        }
+    }
+}
+
+fn in_place(text: &str, interner: &mut Interner) -> Option<InPlace> {
+    let record: Record = serde_json::from_str(text).ok()?;
+    let ran = |r: &RanRecord| Ran {
+        container: interner.text(&r.container),
+        id: r.id.as_str().into(),
+        image: interner.text(&r.image),
+    };
+    Some(InPlace { op: record.op.parse().ok()?, ran: record.ran.iter().map(ran).collect(), fence: record.fence })
+}

@@ -1,0 +1,156 @@
+//! From the other kinds' JSON to their records.
+
+use cafe_crds::{
+    inplaceset::{InFlight, InPlaceSetStatus},
+    names::{ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME, LABEL_REVISION},
+    time::Seconds,
+};
+use cafe_planner::{
+    deployment::{Deployment, DeploymentSpec},
+    identity::{Digest, Uid},
+    revision::{Outcome, Revision},
+    set::{Set, SetSpec, snapshot::Entry},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+
+use super::{
+    Interner,
+    content::{Content, Contents},
+    pod::controller,
+    slim::{DeploymentObject, RevisionObject, SetObject, SliceObject},
+};
+
+/// The resource version as a number: they are compared only within one kind.
+pub(crate) fn resource_version(meta: &ObjectMeta) -> u64 {
+    meta.resource_version.as_deref().and_then(|rv| rv.parse().ok()).unwrap_or_default()
+}
+
+/// A Kubernetes time in whole seconds.
+pub(crate) fn seconds(time: Option<&Time>) -> Seconds {
+    Seconds(time.map_or(0, |t| t.0.as_second()))
+}
+
+/// Name and uid, without which an object is of no use.
+fn identity(meta: &ObjectMeta) -> Option<(&str, Uid)> {
+    Some((meta.name.as_deref()?, meta.uid.as_deref()?.parse().ok()?))
+}
+
+/// The record of a CafeDeployment.
+pub(crate) fn deployment(object: DeploymentObject, contents: &mut Contents) -> Option<(Deployment, std::sync::Arc<Content>)> {
+    let meta = &object.metadata.0;
+    let (name, uid) = identity(meta)?;
+    let spec = object.spec;
+    let has_claims = !spec.volume_claim_templates.is_empty();
+    let (digest, content) = contents.store(Content { template: spec.template, claims: spec.volume_claim_templates });
+    let deployment = Deployment {
+        name: name.into(),
+        namespace: meta.namespace.as_deref()?.into(),
+        uid,
+        rv: resource_version(meta),
+        generation: meta.generation.unwrap_or_default(),
+        deleting: meta.deletion_timestamp.is_some(),
+        spec: DeploymentSpec {
+            replicas: spec.replicas,
+            selector: spec.selector,
+            digest,
+            has_claims,
+            min_ready_seconds: spec.min_ready_seconds,
+            history_limit: spec.history_limit,
+            strategy: spec.strategy,
+            topology: spec.topology,
+            traffic: spec.traffic,
+            release: spec.release,
+            restart_at: spec.restart_at,
+        },
+        status: object.status.unwrap_or_default(),
+    };
+    Some((deployment, content))
+}
+
+/// The record of an InPlaceSet, with its namespace.
+pub(crate) fn set(
+    object: SetObject,
+    contents: &mut Contents,
+    interner: &mut Interner,
+) -> Option<(Set, cafe_planner::Text, std::sync::Arc<Content>)> {
+    let meta = &object.metadata.0;
+    let (name, uid) = identity(meta)?;
+    let namespace = interner.text(meta.namespace.as_deref()?);
+    let spec = object.spec;
+    let has_claims = !spec.volume_claim_templates.is_empty();
+    let (digest, content) = contents.store(Content { template: spec.template, claims: spec.volume_claim_templates });
+    let status = object.status.unwrap_or_default();
+    let set = Set {
+        name: name.into(),
+        uid,
+        rv: resource_version(meta),
+        generation: meta.generation.unwrap_or_default(),
+        owner: controller(meta, "CafeDeployment"),
+        deleting: meta.deletion_timestamp.is_some(),
+        spec: SetSpec {
+            replicas: spec.replicas,
+            selector: spec.selector,
+            digest,
+            has_claims,
+            min_ready_seconds: spec.min_ready_seconds,
+            revision_history_limit: spec.revision_history_limit,
+            traffic: spec.traffic,
+            update_strategy: spec.update_strategy,
+            placement: spec.placement,
+            restart_at: spec.restart_at,
+        },
+        journal: journal(&status),
+        status,
+    };
+    Some((set, namespace, content))
+}
+
+fn journal(status: &InPlaceSetStatus) -> Vec<Entry> {
+    let entry = |e: &InFlight| {
+        let hash = |text: &str| text.parse().ok();
+        let uid = e.pod_uid.parse().ok()?;
+        Some(Entry { uid, from: e.from.as_deref().and_then(hash), to: hash(&e.to), since: e.since })
+    };
+    let mut entries: Vec<Entry> = status.in_flight.iter().filter_map(entry).collect();
+    entries.sort_unstable();
+    entries
+}
+
+/// The record of a ControllerRevision of ours, with its owner.
+pub(crate) fn revision(
+    object: RevisionObject,
+    contents: &mut Contents,
+    interner: &mut Interner,
+) -> Option<(Revision, Uid, std::sync::Arc<Content>)> {
+    let meta = &object.metadata.0;
+    let (name, uid) = identity(meta)?;
+    let owner = controller(meta, "CafeDeployment").or_else(|| controller(meta, "InPlaceSet"))?;
+    let annotation = |key: &str| meta.annotations.as_ref().and_then(|a| a.get(key));
+    let hash = meta.labels.as_ref().and_then(|l| l.get(LABEL_REVISION))?.parse().ok()?;
+    let older = annotation(ANNOTATION_OLDER_REVISIONS).map_or("", String::as_str);
+    let (digest, content): (Digest, _) = contents.store(Content::from_data(object.data));
+    let revision = Revision {
+        name: name.into(),
+        uid,
+        rv: resource_version(meta),
+        number: object.revision,
+        older: older.split(',').filter_map(|n| n.trim().parse().ok()).collect(),
+        hash,
+        digest,
+        outcome: annotation(ANNOTATION_OUTCOME).and_then(|o| Outcome::parse(o)),
+        busy: false,
+        facts: content.facts(interner),
+    };
+    Some((revision, owner, content))
+}
+
+/// The pods a slice targets, and whether it serves each.
+pub(crate) fn slice(object: &SliceObject) -> Option<(Uid, Vec<(Uid, bool)>)> {
+    let (_, uid) = identity(&object.metadata.0)?;
+    let endpoints = object.endpoints.as_deref().unwrap_or_default();
+    let target = |e: &super::slim::Endpoint| {
+        let pod = e.target_ref.as_ref()?.uid.as_deref()?.parse().ok()?;
+        Some((pod, e.conditions.serves()))
+    };
+    Some((uid, endpoints.iter().filter_map(target).collect()))
+}

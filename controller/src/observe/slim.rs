@@ -1,0 +1,241 @@
+//! Objects as they are decoded: only the fields that are used, so that the rest is skipped without being stored.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use cafe_crds::{
+    deployment::{CafeDeploymentSpec, CafeDeploymentStatus},
+    inplaceset::{InPlaceSetSpec, InPlaceSetStatus},
+    names::{GROUP, VERSION},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use kube::{Resource, core::NamespaceResourceScope};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// Object metadata without managed fields and the like.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Meta(pub(crate) ObjectMeta);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct SlimMeta {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    owner_references: Option<Vec<OwnerReference>>,
+    finalizers: Option<Vec<String>>,
+}
+
+impl<'de> Deserialize<'de> for Meta {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let slim = SlimMeta::deserialize(deserializer)?;
+        Ok(Self(ObjectMeta {
+            name: slim.name,
+            namespace: slim.namespace,
+            uid: slim.uid,
+            resource_version: slim.resource_version,
+            generation: slim.generation,
+            creation_timestamp: slim.creation_timestamp,
+            deletion_timestamp: slim.deletion_timestamp,
+            labels: slim.labels,
+            annotations: slim.annotations,
+            owner_references: slim.owner_references,
+            finalizers: slim.finalizers,
+            ..ObjectMeta::default()
+        }))
+    }
+}
+
+macro_rules! resource {
+    ($type:ident, $group:expr, $version:expr, $kind:literal, $plural:literal) => {
+        impl Resource for $type {
+            type DynamicType = ();
+            type Scope = NamespaceResourceScope;
+
+            fn kind((): &()) -> Cow<'_, str> {
+                $kind.into()
+            }
+
+            fn group((): &()) -> Cow<'_, str> {
+                $group.into()
+            }
+
+            fn version((): &()) -> Cow<'_, str> {
+                $version.into()
+            }
+
+            fn plural((): &()) -> Cow<'_, str> {
+                $plural.into()
+            }
+
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata.0
+            }
+
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata.0
+            }
+        }
+    };
+}
+
+/// A CafeDeployment.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct DeploymentObject {
+    pub(crate) metadata: Meta,
+    pub(crate) spec: CafeDeploymentSpec,
+    #[serde(default)]
+    pub(crate) status: Option<CafeDeploymentStatus>,
+}
+resource!(DeploymentObject, GROUP, VERSION, "CafeDeployment", "cafedeployments");
+
+/// An InPlaceSet.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct SetObject {
+    pub(crate) metadata: Meta,
+    pub(crate) spec: InPlaceSetSpec,
+    #[serde(default)]
+    pub(crate) status: Option<InPlaceSetStatus>,
+}
+resource!(SetObject, GROUP, VERSION, "InPlaceSet", "inplacesets");
+
+/// A ControllerRevision.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct RevisionObject {
+    pub(crate) metadata: Meta,
+    #[serde(default)]
+    pub(crate) data: Value,
+    #[serde(default)]
+    pub(crate) revision: i64,
+}
+resource!(RevisionObject, "apps", "v1", "ControllerRevision", "controllerrevisions");
+
+/// A pod.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct PodObject {
+    pub(crate) metadata: Meta,
+    #[serde(default)]
+    pub(crate) spec: PodSpec,
+    #[serde(default)]
+    pub(crate) status: PodStatus,
+}
+resource!(PodObject, "", "v1", "Pod", "pods");
+
+/// What is read of a pod's spec.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct PodSpec {
+    pub(crate) node_name: Option<String>,
+    pub(crate) containers: Vec<ContainerSpec>,
+    pub(crate) init_containers: Vec<ContainerSpec>,
+}
+
+/// What is read of a container's spec.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ContainerSpec {
+    pub(crate) name: String,
+    pub(crate) image: Option<String>,
+    pub(crate) restart_policy: Option<String>,
+}
+
+/// What is read of a pod's status.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct PodStatus {
+    pub(crate) observed_generation: Option<i64>,
+    pub(crate) phase: Option<String>,
+    pub(crate) conditions: Vec<PodCondition>,
+    pub(crate) container_statuses: Vec<ContainerStatus>,
+    pub(crate) init_container_statuses: Vec<ContainerStatus>,
+}
+
+/// A pod condition.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct PodCondition {
+    #[serde(rename = "type")]
+    pub(crate) type_: String,
+    pub(crate) status: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) last_transition_time: Option<Time>,
+}
+
+/// A container's status.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ContainerStatus {
+    pub(crate) name: String,
+    pub(crate) image: String,
+    #[serde(rename = "containerID")]
+    pub(crate) container_id: Option<String>,
+    pub(crate) ready: bool,
+    pub(crate) state: Option<ContainerState>,
+}
+
+/// A container's state.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ContainerState {
+    pub(crate) running: Option<serde::de::IgnoredAny>,
+    pub(crate) waiting: Option<Waiting>,
+}
+
+/// Why a container waits.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Waiting {
+    pub(crate) reason: Option<String>,
+}
+
+/// An EndpointSlice.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct SliceObject {
+    pub(crate) metadata: Meta,
+    #[serde(default)]
+    pub(crate) endpoints: Option<Vec<Endpoint>>,
+}
+resource!(SliceObject, "discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
+
+/// One endpoint.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Endpoint {
+    pub(crate) target_ref: Option<TargetRef>,
+    pub(crate) conditions: EndpointConditions,
+}
+
+/// What an endpoint stands for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct TargetRef {
+    pub(crate) uid: Option<String>,
+}
+
+/// An endpoint's conditions.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct EndpointConditions {
+    pub(crate) ready: Option<bool>,
+    pub(crate) serving: Option<bool>,
+}
+
+impl EndpointConditions {
+    /// Whether traffic may reach the endpoint: an absent `serving` means `ready`, an absent `ready` means true.
+    pub(crate) fn serves(self) -> bool {
+        self.serving.or(self.ready).unwrap_or(true)
+    }
+}
+
+/// A list of slices, as the live read before the point of no return gets it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct SliceList {
+    pub(crate) items: Vec<SliceObject>,
+}

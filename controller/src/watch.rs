@@ -1,0 +1,91 @@
+//! Every watch of the controller, one line each: this list is the table of read rights it needs.
+
+use futures::{
+    StreamExt,
+    stream::{BoxStream, SelectAll},
+};
+use kube::{
+    Api, Client, Resource,
+    core::{DeserializeGuard, NamespaceResourceScope},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
+};
+use cafe_planner::Text;
+use serde::de::DeserializeOwned;
+
+use crate::observe::slim::{DeploymentObject, PodObject, RevisionObject, SetObject, SliceObject};
+
+/// One frame of one watch.
+pub(crate) struct Frame {
+    /// The namespace watched; none for all.
+    pub(crate) scope: Option<Text>,
+    /// What came.
+    pub(crate) event: Observed,
+}
+
+/// What a watch brings.
+pub(crate) enum Observed {
+    /// A CafeDeployment.
+    Deployment(Event<DeserializeGuard<DeploymentObject>>),
+    /// An InPlaceSet.
+    Set(Event<DeserializeGuard<SetObject>>),
+    /// A ControllerRevision.
+    Revision(Event<RevisionObject>),
+    /// A pod.
+    Pod(Event<PodObject>),
+    /// An EndpointSlice.
+    Slice(Event<SliceObject>),
+    /// The watch of this kind broke; it starts again by itself.
+    Broken(&'static str, Box<watcher::Error>),
+}
+
+/// All watches, merged.
+pub(crate) type Frames = SelectAll<BoxStream<'static, Frame>>;
+
+/// Watches stay shorter than the server's own limit, so that a dead connection is noticed in about a minute.
+const WATCH_SECONDS: u32 = 60;
+
+/// Starts the watches, in these namespaces or (none given) in all.
+pub(crate) fn all(client: &Client, namespaces: &[String], streaming: bool) -> Frames {
+    let mut frames = SelectAll::new();
+    let scopes: Vec<Option<&str>> =
+        if namespaces.is_empty() { vec![None] } else { namespaces.iter().map(|n| Some(n.as_str())).collect() };
+    for scope in scopes {
+        frames.push(watch(client, scope, streaming, "cafedeployments", Observed::Deployment));
+        frames.push(watch(client, scope, streaming, "inplacesets", Observed::Set));
+        frames.push(watch(client, scope, streaming, "controllerrevisions", Observed::Revision));
+        frames.push(watch(client, scope, streaming, "pods", Observed::Pod));
+        frames.push(watch(client, scope, streaming, "endpointslices", Observed::Slice));
+    }
+    frames
+}
+
+/// How many kinds are watched, in each scope.
+pub(crate) const KINDS: usize = 5;
+
+fn watch<K>(
+    client: &Client,
+    scope: Option<&str>,
+    streaming: bool,
+    kind: &'static str,
+    observed: fn(Event<K>) -> Observed,
+) -> BoxStream<'static, Frame>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+{
+    let api: Api<K> = match scope {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let config = watcher::Config::default().timeout(WATCH_SECONDS);
+    let config = if streaming { config.streaming_lists() } else { config };
+    let frames = watcher(api, config).default_backoff();
+    let scope: Option<Text> = scope.map(Into::into);
+    let frame = move |event: Result<Event<K>, _>| Frame {
+        scope: scope.clone(),
+        event: event.map_or_else(|error| Observed::Broken(kind, Box::new(error)), observed),
+    };
+    frames.map(frame).boxed()
+}

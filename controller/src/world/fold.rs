@@ -1,0 +1,315 @@
+//! Folding frames and answers into records. Each object moves forward only: what is older than the record is ignored.
+
+use cafe_planner::{Text, identity::Uid};
+use kube::{
+    Resource,
+    core::{DeserializeGuard, error_boundary::InvalidObject},
+    runtime::watcher::Event,
+};
+
+use super::{DeploymentRecord, Kind, Owner, PodRecord, RevisionRecord, SetRecord, SliceRecord, World};
+use crate::{
+    observe::{
+        pod,
+        records::{self, resource_version},
+        slim::{DeploymentObject, PodObject, RevisionObject, SetObject, SliceObject},
+    },
+    watch::{Frame, Observed},
+};
+
+/// Deleted uids remembered: more than there are answers on their way.
+const BURIED: usize = 4096;
+
+impl World {
+    /// Takes one frame in.
+    pub(crate) fn fold(&mut self, frame: Frame) {
+        let scope = frame.scope;
+        match frame.event {
+            Observed::Deployment(e) => self.fold_guarded(Kind::Deployment, scope, e, Self::see_deployment),
+            Observed::Set(e) => self.fold_guarded(Kind::Set, scope, e, Self::see_set),
+            Observed::Revision(e) => self.fold_event(Kind::Revision, scope, e, Self::see_revision),
+            Observed::Pod(e) => self.fold_event(Kind::Pod, scope, e, Self::see_pod),
+            Observed::Slice(e) => self.fold_event(Kind::Slice, scope, e, Self::see_slice),
+            Observed::Broken(kind, error) => {
+                tracing::warn!(kind, error = &*error as &dyn std::error::Error, "watch broke and starts again");
+            }
+        }
+    }
+
+    /// An object that cannot be decoded must not stop the watch: it is reported, and keeps the record it had.
+    fn fold_guarded<K: Resource<DynamicType = ()>>(
+        &mut self,
+        kind: Kind,
+        scope: Option<Text>,
+        event: Event<DeserializeGuard<K>>,
+        see: fn(&mut Self, K),
+    ) where
+        DeserializeGuard<K>: Resource,
+    {
+        let unwrapped = |world: &mut Self, guard: DeserializeGuard<K>| match guard.0 {
+            Ok(object) => Some(object),
+            Err(invalid) => {
+                world.report_invalid(kind, &invalid);
+                None
+            }
+        };
+        let event = match event {
+            Event::Init => Event::Init,
+            Event::InitDone => Event::InitDone,
+            Event::InitApply(g) => match unwrapped(self, g) {
+                Some(object) => Event::InitApply(object),
+                None => return,
+            },
+            Event::Apply(g) => match unwrapped(self, g) {
+                Some(object) => Event::Apply(object),
+                None => return,
+            },
+            Event::Delete(g) => match g.0 {
+                Ok(object) => Event::Delete(object),
+                Err(invalid) => {
+                    if let Some(uid) = uid_of(&invalid.metadata) {
+                        self.remove(kind, uid);
+                    }
+                    return;
+                }
+            },
+        };
+        self.fold_event(kind, scope, event, see);
+    }
+
+    fn report_invalid(&mut self, kind: Kind, invalid: &InvalidObject) {
+        let (namespace, name) = (invalid.metadata.namespace.as_deref(), invalid.metadata.name.as_deref());
+        tracing::warn!(resource = kind.resource(), namespace, name, error = %invalid.error, "cannot read this object; it keeps its last known state");
+        if let Some(uid) = uid_of(&invalid.metadata) {
+            self.relists.see(kind, uid);
+        }
+    }
+
+    fn fold_event<K: Resource<DynamicType = ()>>(&mut self, kind: Kind, scope: Option<Text>, event: Event<K>, see: fn(&mut Self, K)) {
+        match event {
+            Event::Init => self.relists.begin(kind, scope.as_ref()),
+            Event::InitApply(object) | Event::Apply(object) => {
+                if let Some(uid) = uid_of(object.meta()) {
+                    self.relists.see(kind, uid);
+                }
+                see(self, object);
+            }
+            Event::InitDone => {
+                let Some(seen) = self.relists.end(kind, scope.as_ref()) else { return };
+                for uid in self.uids(kind, scope.as_ref()) {
+                    if !seen.contains(&uid) {
+                        self.remove(kind, uid);
+                    }
+                }
+            }
+            Event::Delete(object) => {
+                if let Some(uid) = uid_of(object.meta()) {
+                    self.remove(kind, uid);
+                }
+            }
+        }
+    }
+
+    /// Takes in the object that answered a write, unless it is known to be gone by now.
+    pub(crate) fn see_answer<K: Resource<DynamicType = ()>>(&mut self, kind: Kind, object: K, see: fn(&mut Self, K)) {
+        let Some(uid) = uid_of(object.meta()) else { return };
+        if !self.buried.contains(&uid) {
+            self.relists.see(kind, uid);
+            see(self, object);
+        }
+    }
+
+    fn uids(&self, kind: Kind, scope: Option<&Text>) -> Vec<Uid> {
+        let within = |namespace: &Text| scope.is_none_or(|s| s == namespace);
+        match kind {
+            Kind::Deployment => {
+                self.deployments.iter().filter(|(_, r)| within(&r.deployment.namespace)).map(|(u, _)| *u).collect()
+            }
+            Kind::Set => self.sets.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect(),
+            Kind::Revision => self.revisions.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect(),
+            Kind::Pod => self.pods.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect(),
+            Kind::Slice => self.slices.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect(),
+        }
+    }
+
+    pub(crate) fn see_deployment(&mut self, object: DeploymentObject) {
+        let Some((deployment, content)) = records::deployment(object, &mut self.contents) else { return };
+        let uid = deployment.uid;
+        if self.deployments.get(&uid).is_some_and(|old| old.deployment.rv > deployment.rv) {
+            return;
+        }
+        self.writes.saw(uid, deployment.rv);
+        self.mark(Owner::Deployment(uid));
+        self.deployments.insert(uid, DeploymentRecord { deployment, content });
+    }
+
+    pub(crate) fn see_set(&mut self, object: SetObject) {
+        let Some((set, namespace, content)) = records::set(object, &mut self.contents, &mut self.interner) else { return };
+        let uid = set.uid;
+        let old = self.sets.get_mut(&uid);
+        if old.as_ref().is_some_and(|old| old.set.rv > set.rv) {
+            return;
+        }
+        let census = old.map(|old| std::mem::take(&mut old.census)).unwrap_or_default();
+        self.writes.saw(uid, set.rv);
+        self.mark(Owner::Set(uid));
+        if let Some(owner) = set.owner {
+            self.sets_of.entry(owner).or_default().insert(uid);
+            self.mark(Owner::Deployment(owner));
+        }
+        self.set_names.insert((namespace.clone(), set.name.clone()), uid);
+        self.sets.insert(uid, SetRecord { set, namespace, content, census });
+    }
+
+    pub(crate) fn see_revision(&mut self, object: RevisionObject) {
+        let namespace = object.metadata.0.namespace.clone().unwrap_or_default();
+        let Some((revision, owner, content)) = records::revision(object, &mut self.contents, &mut self.interner) else {
+            return;
+        };
+        let uid = revision.uid;
+        if self.revisions.get(&uid).is_some_and(|old| old.revision.rv > revision.rv) {
+            return;
+        }
+        self.writes.saw(uid, revision.rv);
+        self.revisions_of.entry(owner).or_default().insert(uid);
+        let namespace = self.interner.text(&namespace);
+        self.revisions.insert(uid, RevisionRecord { revision, owner, namespace, content });
+        self.mark_revision_owner(owner);
+    }
+
+    pub(crate) fn see_pod(&mut self, object: PodObject) {
+        let set = pod::controller(&object.metadata.0, "InPlaceSet");
+        let uid = uid_of(&object.metadata.0);
+        let (Some(set), Some(uid)) = (set, uid) else {
+            // Not ours, or no longer.
+            if let Some(uid) = uid.filter(|uid| self.pods.contains_key(uid)) {
+                self.remove(Kind::Pod, uid);
+            }
+            return;
+        };
+        let rv = resource_version(&object.metadata.0);
+        if self.pods.get(&uid).is_some_and(|old| old.pod.rv > rv) {
+            return;
+        }
+        let namespace = self.interner.text(object.metadata.0.namespace.as_deref().unwrap_or_default());
+        let Some(pod) = pod::record(&object, &mut self.interner) else { return };
+        self.writes.saw(uid, rv);
+        if let Some(memory) = self.memory.get_mut(&Owner::Set(set)) {
+            memory.creating.retain(|(name, _)| *name != pod.name);
+        }
+        if self.pods.get(&uid).is_some_and(|old| old.pod == pod) {
+            return;
+        }
+        self.pods_of.entry(set).or_default().insert(uid);
+        self.pods.insert(uid, PodRecord { pod, set, namespace });
+        self.mark(Owner::Set(set));
+    }
+
+    pub(crate) fn see_slice(&mut self, object: SliceObject) {
+        let Some((uid, targets)) = records::slice(&object) else { return };
+        let rv = resource_version(&object.metadata.0);
+        let old = self.slices.get(&uid);
+        if old.is_some_and(|old| old.rv > rv) {
+            return;
+        }
+        let before = self.slices.remove(&uid).map(|s| s.targets).unwrap_or_default();
+        self.count_endpoints(&before, &targets);
+        let namespace = self.interner.text(object.metadata.0.namespace.as_deref().unwrap_or_default());
+        self.slices.insert(uid, SliceRecord { rv, namespace, targets });
+    }
+
+    /// Moves the endpoint figures from what a slice said to what it says, and marks the sets whose pods changed.
+    fn count_endpoints(&mut self, before: &[(Uid, bool)], after: &[(Uid, bool)]) {
+        if before == after {
+            return;
+        }
+        let mut touched: Vec<Uid> = Vec::new();
+        for ((pod, serving), step) in before.iter().map(|e| (e, false)).chain(after.iter().map(|e| (e, true))) {
+            let figures = self.endpoints.entry(*pod).or_default();
+            let add = |n: u32, by: u32| if step { n.saturating_add(by) } else { n.saturating_sub(by) };
+            figures.listed = add(figures.listed, 1);
+            figures.serving = add(figures.serving, u32::from(*serving));
+            touched.push(*pod);
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        for pod in touched {
+            if self.endpoints.get(&pod).is_some_and(|e| e.listed == 0) {
+                self.endpoints.remove(&pod);
+            }
+            if let Some(record) = self.pods.get(&pod) {
+                self.dirty.insert(Owner::Set(record.set));
+            }
+        }
+    }
+
+    /// Forgets an object that is gone.
+    pub(crate) fn remove(&mut self, kind: Kind, uid: Uid) {
+        self.buried.push_back(uid);
+        if self.buried.len() > BURIED {
+            self.buried.pop_front();
+        }
+        self.writes.forget(uid);
+        match kind {
+            Kind::Deployment => {
+                self.deployments.remove(&uid);
+                self.memory.remove(&Owner::Deployment(uid));
+                self.mark(Owner::Deployment(uid));
+            }
+            Kind::Set => self.remove_set(uid),
+            Kind::Revision => {
+                if let Some(record) = self.revisions.remove(&uid) {
+                    unlink(&mut self.revisions_of, record.owner, uid);
+                    self.mark_revision_owner(record.owner);
+                }
+            }
+            Kind::Pod => {
+                self.fenced.remove(&uid);
+                self.proofs.remove(&uid);
+                if let Some(record) = self.pods.remove(&uid) {
+                    unlink(&mut self.pods_of, record.set, uid);
+                    self.mark(Owner::Set(record.set));
+                }
+            }
+            Kind::Slice => {
+                if let Some(record) = self.slices.remove(&uid) {
+                    self.count_endpoints(&record.targets, &[]);
+                }
+            }
+        }
+    }
+
+    fn remove_set(&mut self, uid: Uid) {
+        self.memory.remove(&Owner::Set(uid));
+        let Some(record) = self.sets.remove(&uid) else { return };
+        let key = (record.namespace.clone(), record.set.name.clone());
+        if self.set_names.get(&key) == Some(&uid) {
+            self.set_names.remove(&key);
+        }
+        if let Some(owner) = record.set.owner {
+            unlink(&mut self.sets_of, owner, uid);
+            self.mark(Owner::Deployment(owner));
+        }
+    }
+
+    /// A revision concerns its owner, and the sets that take their templates from it.
+    fn mark_revision_owner(&mut self, owner: Uid) {
+        let sets = self.sets_of.get(&owner).into_iter().flatten().map(|uid| Owner::Set(*uid));
+        self.dirty.extend(sets);
+        let owner = if self.sets.contains_key(&owner) { Owner::Set(owner) } else { Owner::Deployment(owner) };
+        self.mark(owner);
+    }
+}
+
+fn uid_of(meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> Option<Uid> {
+    meta.uid.as_deref().and_then(|uid| uid.parse().ok())
+}
+
+fn unlink(index: &mut std::collections::HashMap<Uid, std::collections::BTreeSet<Uid>>, owner: Uid, uid: Uid) {
+    if let Some(members) = index.get_mut(&owner) {
+        members.remove(&uid);
+        if members.is_empty() {
+            index.remove(&owner);
+        }
+    }
+}

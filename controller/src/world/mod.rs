@@ -1,0 +1,224 @@
+//! The world: every object as a small record, indexed by its owner, owned by one thread.
+//!
+//! [`fold`](World::fold) takes frames in, [`plan`] looks out of it through a planner, [`writes`] keeps account of what
+//! is on its way. Each change marks the owners it concerns; only those are planned again.
+
+mod fold;
+pub(crate) mod plan;
+mod relist;
+pub(crate) mod writes;
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+use cafe_planner::{
+    Text,
+    deployment::Deployment,
+    identity::{Op, RevisionHash, Uid},
+    pod::{Endpoints, Pod},
+    revision::Revision,
+    set::{Census, Set},
+    time::Millis,
+};
+
+use crate::observe::{
+    Interner,
+    content::{Content, Contents},
+};
+use relist::Relists;
+use writes::Writes;
+
+/// An object with a planner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    /// An InPlaceSet. First: what it finds out about its pods is what its CafeDeployment decides on.
+    Set(Uid),
+    /// A CafeDeployment.
+    Deployment(Uid),
+}
+
+/// The kinds in the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// CafeDeployments.
+    Deployment,
+    /// InPlaceSets.
+    Set,
+    /// ControllerRevisions.
+    Revision,
+    /// Pods.
+    Pod,
+    /// EndpointSlices.
+    Slice,
+}
+
+impl Kind {
+    /// All kinds.
+    pub(crate) const ALL: [Self; 5] = [Self::Deployment, Self::Set, Self::Revision, Self::Pod, Self::Slice];
+
+    /// Resource name, as in paths and metrics.
+    pub(crate) fn resource(self) -> &'static str {
+        match self {
+            Self::Deployment => "cafedeployments",
+            Self::Set => "inplacesets",
+            Self::Revision => "controllerrevisions",
+            Self::Pod => "pods",
+            Self::Slice => "endpointslices",
+        }
+    }
+}
+
+/// A CafeDeployment.
+#[derive(Debug)]
+pub(crate) struct DeploymentRecord {
+    pub(crate) deployment: Deployment,
+    pub(crate) content: Arc<Content>,
+}
+
+/// An InPlaceSet.
+#[derive(Debug)]
+pub(crate) struct SetRecord {
+    pub(crate) set: Set,
+    pub(crate) namespace: Text,
+    /// Keeps the content alive for as long as the set carries it.
+    pub(crate) content: Arc<Content>,
+    pub(crate) census: Census,
+}
+
+/// A ControllerRevision.
+#[derive(Debug)]
+pub(crate) struct RevisionRecord {
+    pub(crate) revision: Revision,
+    pub(crate) owner: Uid,
+    pub(crate) namespace: Text,
+    pub(crate) content: Arc<Content>,
+}
+
+/// A pod.
+#[derive(Debug)]
+pub(crate) struct PodRecord {
+    pub(crate) pod: Pod,
+    pub(crate) set: Uid,
+    pub(crate) namespace: Text,
+}
+
+/// An EndpointSlice: the pods it targets, and whether it serves each.
+#[derive(Debug)]
+pub(crate) struct SliceRecord {
+    rv: u64,
+    namespace: Text,
+    targets: Vec<(Uid, bool)>,
+}
+
+/// What this process remembers about an owner. All of it may be lost: then waits get longer, nothing else.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Names and revisions of pods being created.
+    pub(crate) creating: Vec<(Text, RevisionHash)>,
+    /// Other objects being created for it.
+    pub(crate) births: u32,
+    /// A live read for it is on its way.
+    pub(crate) proving: bool,
+    /// When its status was last written.
+    pub(crate) status_written: Option<Millis>,
+    /// Failures in a row.
+    pub(crate) failures: u32,
+    /// Not to be planned before this.
+    pub(crate) resting_until: Option<Millis>,
+}
+
+/// Everything the controller knows.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    pub(crate) deployments: HashMap<Uid, DeploymentRecord>,
+    pub(crate) sets: HashMap<Uid, SetRecord>,
+    pub(crate) revisions: HashMap<Uid, RevisionRecord>,
+    pub(crate) pods: HashMap<Uid, PodRecord>,
+    slices: HashMap<Uid, SliceRecord>,
+    sets_of: HashMap<Uid, BTreeSet<Uid>>,
+    revisions_of: HashMap<Uid, BTreeSet<Uid>>,
+    pods_of: HashMap<Uid, BTreeSet<Uid>>,
+    set_names: HashMap<(Text, Text), Uid>,
+    endpoints: HashMap<Uid, Endpoints>,
+    /// Live proofs of drains, by pod.
+    proofs: HashMap<Uid, (Op, Millis)>,
+    /// Pods that this process has had a write to acknowledged.
+    fenced: HashSet<Uid>,
+    /// Uids deleted lately, so that a late answer cannot bring one back.
+    buried: VecDeque<Uid>,
+    memory: HashMap<Owner, Memory>,
+    dirty: BTreeSet<Owner>,
+    writes: Writes,
+    relists: Relists,
+    contents: Contents,
+    interner: Interner,
+}
+
+impl World {
+    /// The owners to be planned, emptied.
+    pub(crate) fn take_dirty(&mut self) -> BTreeSet<Owner> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Has `owner` planned again.
+    pub(crate) fn mark(&mut self, owner: Owner) {
+        self.dirty.insert(owner);
+    }
+
+    /// Whether any owner waits to be planned.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Has everything planned again, trusting nothing this process has done: after the claim was won.
+    pub(crate) fn take_over(&mut self) {
+        self.fenced.clear();
+        self.proofs.clear();
+        self.dirty.extend(self.sets.keys().map(|uid| Owner::Set(*uid)));
+        self.dirty.extend(self.deployments.keys().map(|uid| Owner::Deployment(*uid)));
+    }
+
+    /// What this process remembers about an owner.
+    pub(crate) fn memory(&mut self, owner: Owner) -> &mut Memory {
+        self.memory.entry(owner).or_default()
+    }
+
+    /// The content with this digest.
+    pub(crate) fn content(&self, digest: cafe_planner::identity::Digest) -> Option<&Arc<Content>> {
+        self.contents.get(digest)
+    }
+
+    /// The revisions of an owner (or, for a set, of its CafeDeployment).
+    pub(crate) fn revisions_of(&self, owner: Uid) -> impl Iterator<Item = &RevisionRecord> {
+        self.revisions_of.get(&owner).into_iter().flatten().filter_map(|uid| self.revisions.get(uid))
+    }
+
+    /// How many objects of a kind are held.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Deployment => self.deployments.len(),
+            Kind::Set => self.sets.len(),
+            Kind::Revision => self.revisions.len(),
+            Kind::Pod => self.pods.len(),
+            Kind::Slice => self.slices.len(),
+        }
+    }
+
+    /// Whether every watch has brought its first complete list: nothing is decided before.
+    pub(crate) fn is_complete(&self, watches: usize) -> bool {
+        self.relists.done() >= watches
+    }
+
+    /// Forgets shared texts and contents that nothing uses any more.
+    pub(crate) fn sweep(&mut self) {
+        self.contents.sweep();
+        self.interner.sweep();
+    }
+
+    /// Objects and shared texts held, for a look at memory.
+    pub(crate) fn texts(&self) -> usize {
+        self.interner.len()
+    }
+}

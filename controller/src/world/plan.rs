@@ -1,0 +1,147 @@
+//! Looking at the world through a planner.
+
+use cafe_planner::{
+    Text, deployment,
+    identity::Uid,
+    pod::{Gate, PodView},
+    revision::Revision,
+    set,
+    time::{Millis, Now},
+};
+
+use super::{Kind, Memory, Owner, World};
+
+/// What one look at an owner gave.
+pub(crate) enum Planned {
+    /// A CafeDeployment's plan.
+    Deployment(deployment::Plan),
+    /// An InPlaceSet's plan.
+    Set(set::Plan),
+    /// There is no such owner, or it rests after a failure until this moment.
+    Nothing(Option<Millis>),
+}
+
+impl World {
+    /// Plans one owner.
+    pub(crate) fn plan(&mut self, owner: Owner, now: Now) -> Planned {
+        let resting = self.memory.get(&owner).and_then(|m| m.resting_until).filter(|until| *until > now.mono);
+        if resting.is_some() {
+            return Planned::Nothing(resting);
+        }
+        match owner {
+            Owner::Deployment(uid) => self.plan_deployment(uid, now).map_or(Planned::Nothing(None), Planned::Deployment),
+            Owner::Set(uid) => self.plan_set(uid, now).map_or(Planned::Nothing(None), Planned::Set),
+        }
+    }
+
+    fn plan_set(&mut self, uid: Uid, now: Now) -> Option<set::Plan> {
+        let record = self.sets.get(&uid)?;
+        let none = Memory::default();
+        let memory = self.memory.get(&Owner::Set(uid)).unwrap_or(&none);
+        let revisions: Vec<&Revision> =
+            self.revisions_of(record.set.owner.unwrap_or(uid)).map(|r| &r.revision).collect();
+        let pods: Vec<PodView<'_>> = self.pod_views(uid).collect();
+        let snapshot = set::Snapshot {
+            now,
+            set: &record.set,
+            busy: self.writes.is_busy(uid),
+            status_written: memory.status_written,
+            target: revisions.iter().copied().find(|r| r.digest == record.set.spec.digest),
+            revisions: &revisions,
+            pods: &pods,
+            creating: &memory.creating,
+            proving: memory.proving,
+        };
+        let plan = set::plan(&snapshot);
+        drop(pods);
+        self.keep_proofs(uid, &plan.drained);
+        self.keep_census(uid, &plan.census);
+        Some(plan)
+    }
+
+    fn pod_views(&self, set: Uid) -> impl Iterator<Item = PodView<'_>> {
+        let uids = self.pods_of.get(&set).into_iter().flatten();
+        uids.filter_map(|uid| {
+            let pod = &self.pods.get(uid)?.pod;
+            let proof = self.proofs.get(uid).filter(|(op, _)| pod.gate == Gate::Draining(*op));
+            Some(PodView {
+                pod,
+                busy: self.writes.is_busy(*uid),
+                fenced: self.fenced.contains(uid),
+                endpoints: self.endpoints.get(uid).copied().unwrap_or_default(),
+                drained_at: proof.map(|(_, at)| *at),
+            })
+        })
+    }
+
+    /// A proof holds only as long as the caches agree with it.
+    fn keep_proofs(&mut self, set: Uid, drained: &[Uid]) {
+        if self.proofs.is_empty() {
+            return;
+        }
+        let pods = self.pods_of.get(&set).into_iter().flatten();
+        for uid in pods.filter(|uid| !drained.contains(uid)) {
+            self.proofs.remove(uid);
+        }
+    }
+
+    fn keep_census(&mut self, uid: Uid, census: &set::Census) {
+        let Some(record) = self.sets.get_mut(&uid) else { return };
+        // The wake-up moves with the clock; only the figures concern the CafeDeployment.
+        let same = set::Census { wake: census.wake, ..record.census.clone() } == *census;
+        if same {
+            return;
+        }
+        record.census = census.clone();
+        if let Some(owner) = record.set.owner {
+            self.mark(Owner::Deployment(owner));
+        }
+    }
+
+    fn plan_deployment(&mut self, uid: Uid, now: Now) -> Option<deployment::Plan> {
+        let record = self.deployments.get(&uid)?;
+        let none = Memory::default();
+        let memory = self.memory.get(&Owner::Deployment(uid)).unwrap_or(&none);
+        let revisions: Vec<Revision> = self
+            .revisions_of(uid)
+            .map(|r| Revision { busy: self.writes.is_busy(r.revision.uid), ..r.revision.clone() })
+            .collect();
+        let revisions: Vec<&Revision> = revisions.iter().collect();
+        let units: Vec<deployment::UnitView<'_>> = self
+            .sets_of
+            .get(&uid)
+            .into_iter()
+            .flatten()
+            .filter_map(|set| self.sets.get(set))
+            .map(|r| deployment::UnitView { set: &r.set, census: &r.census, busy: self.writes.is_busy(r.set.uid) })
+            .collect();
+        let taken = self.taken_names(record);
+        let snapshot = deployment::Snapshot {
+            now,
+            deployment: &record.deployment,
+            busy: self.writes.is_busy(uid) || memory.births > 0,
+            status_written: memory.status_written,
+            revisions: &revisions,
+            units: &units,
+            taken: &taken,
+        };
+        Some(deployment::plan(&snapshot))
+    }
+
+    /// Names the CafeDeployment would give its InPlaceSets but that belong to someone else.
+    fn taken_names(&self, record: &super::DeploymentRecord) -> Vec<Text> {
+        let d = &record.deployment;
+        let names = d.spec.topology.values.iter().map(String::as_str).chain([cafe_crds::names::DEFAULT_UNIT]);
+        let name = |unit| deployment::children::set_name(&d.name, unit);
+        let foreign = |name: &Text| {
+            let holder = self.set_names.get(&(d.namespace.clone(), name.clone()));
+            holder.and_then(|uid| self.sets.get(uid)).is_some_and(|set| set.set.owner != Some(d.uid))
+        };
+        names.map(name).filter(foreign).collect()
+    }
+
+    /// The kinds and how many objects of each are held.
+    pub(crate) fn counts(&self) -> [(Kind, usize); 5] {
+        Kind::ALL.map(|kind| (kind, self.count(kind)))
+    }
+}
