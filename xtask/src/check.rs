@@ -44,7 +44,7 @@ struct Step {
 }
 
 const STEPS: [Step; 8] = [
-    Step { name: "format", repeat: "cargo fmt --all --check", run: Step::command },
+    Step { name: "format", repeat: "cargo fmt --all --check -- --files-with-diff", run: Step::command },
     Step {
         name: "lints",
         repeat: "cargo clippy --workspace --all-targets --locked -- -D warnings",
