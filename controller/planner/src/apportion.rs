@@ -12,10 +12,8 @@ pub fn largest_remainder(total: i32, weights: &[i32]) -> Vec<i32> {
         return vec![0; weights.len()];
     }
     let exact = |weight: i32| i64::from(total) * i64::from(weight.max(0));
-    let mut parts: Vec<i32> = weights
-        .iter()
-        .map(|w| i32::try_from(exact(*w) / sum).unwrap_or(i32::MAX))
-        .collect();
+    let mut parts: Vec<i32> =
+        weights.iter().map(|w| i32::try_from(exact(*w) / sum).unwrap_or(i32::MAX)).collect();
     let mut left = i64::from(total) - parts.iter().map(|p| i64::from(*p)).sum::<i64>();
     let mut by_fraction: Vec<usize> = (0..weights.len()).collect();
     by_fraction.sort_by_key(|i| std::cmp::Reverse(weights.get(*i).map_or(0, |w| exact(*w) % sum)));
@@ -42,10 +40,7 @@ pub fn evenly(total: i32, prefer: &[i32]) -> Vec<i32> {
     let mut parts = vec![total / count; prefer.len()];
     let mut order: Vec<usize> = (0..prefer.len()).collect();
     order.sort_by_key(|i| std::cmp::Reverse(prefer.get(*i).copied().unwrap_or(0)));
-    for i in order
-        .into_iter()
-        .take(usize::try_from(total % count).unwrap_or(0))
-    {
+    for i in order.into_iter().take(usize::try_from(total % count).unwrap_or(0)) {
         if let Some(part) = parts.get_mut(i) {
             *part += 1;
         }

@@ -4,15 +4,7 @@
 //! specs; [`set::plan`] turns an InPlaceSet into pod writes. Neither knows a client, a clock or randomness: time is a
 //! field of the snapshot, and all memory lies in the API objects the snapshot was made from.
 
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod apportion;
 pub mod deployment;

@@ -34,9 +34,7 @@ impl Gate {
             ("True", _) => Self::True,
             (_, OFFLINE_REASON) => Self::Offline,
             (_, reason) => {
-                let op = reason
-                    .strip_prefix(DRAIN_REASON_PREFIX)
-                    .and_then(|op| op.parse().ok());
+                let op = reason.strip_prefix(DRAIN_REASON_PREFIX).and_then(|op| op.parse().ok());
                 Self::Draining(op.unwrap_or_default())
             }
         }

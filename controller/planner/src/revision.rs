@@ -31,9 +31,7 @@ impl Outcome {
     /// Reads the annotation; anything unknown is as good as none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Completed, Self::Abandoned, Self::Aborted]
-            .into_iter()
-            .find(|o| o.as_str() == text)
+        [Self::Completed, Self::Abandoned, Self::Aborted].into_iter().find(|o| o.as_str() == text)
     }
 }
 
@@ -105,11 +103,7 @@ pub fn resolve(digest: Digest, revisions: &[&Revision], floor: i64) -> Resolutio
         None => {
             let collisions = (0..).find(|c| revisions.iter().all(|r| r.hash != RevisionHash::of(digest, *c)));
             let collisions = collisions.unwrap_or(0);
-            Resolution::Create {
-                number: next,
-                hash: RevisionHash::of(digest, collisions),
-                collisions,
-            }
+            Resolution::Create { number: next, hash: RevisionHash::of(digest, collisions), collisions }
         }
     }
 }

@@ -10,10 +10,7 @@ impl Millis {
     /// This moment plus `seconds` (negative counts as zero).
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)),
-        )
+        Self(self.0.saturating_add(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)))
     }
 }
 

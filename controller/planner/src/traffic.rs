@@ -35,19 +35,12 @@ pub fn is_back(pod: &Pod, declared: &[String]) -> bool {
 /// have stayed: then it counts if it ran the wanted image and the kubelet has observed the last generation.
 #[must_use]
 pub fn runs_what_it_wants(pod: &Pod) -> bool {
-    pod.containers_ready
-        && pod
-            .containers
-            .iter()
-            .all(|c| c.running && c.ready && is_new(pod, c))
+    pod.containers_ready && pod.containers.iter().all(|c| c.running && c.ready && is_new(pod, c))
 }
 
 fn is_new(pod: &Pod, container: &Container) -> bool {
     let Some(record) = &pod.in_place else { return true };
-    let mut recorded = record
-        .ran
-        .iter()
-        .filter(|r| r.container == container.name && r.id == container.id);
+    let mut recorded = record.ran.iter().filter(|r| r.container == container.name && r.id == container.id);
     recorded.all(|r| r.image == container.wants && pod.observed_generation >= pod.generation)
 }
 
@@ -58,19 +51,11 @@ pub fn record(pod: &Pod, op: crate::identity::Op, changes: &[(Text, Text)]) -> I
     let earlier = pod.in_place.as_ref().filter(|r| r.op == op);
     let mut ran: Vec<Ran> = earlier.map(|r| r.ran.clone()).unwrap_or_default();
     let touched = |name: &Text| changes.iter().any(|(c, _)| c == name) || ran_has(earlier, name);
-    for c in pod
-        .containers
-        .iter()
-        .filter(|c| !c.id.is_empty() && touched(&c.name))
-    {
+    for c in pod.containers.iter().filter(|c| !c.id.is_empty() && touched(&c.name)) {
         if !ran.iter().any(|r| r.container == c.name && r.id == c.id) {
             // In the middle of an update the spec may already be ahead of the container: then the kubelet's word counts.
             let image = if earlier.is_some() { &c.image } else { &c.wants };
-            ran.push(Ran {
-                container: c.name.clone(),
-                id: c.id.clone(),
-                image: image.clone(),
-            });
+            ran.push(Ran { container: c.name.clone(), id: c.id.clone(), image: image.clone() });
         }
     }
     InPlace { op, ran, fence: 0 }
@@ -83,6 +68,5 @@ fn ran_has(record: Option<&InPlace>, name: &Text) -> bool {
 /// When a pod that is Ready counts as available: at once, or at this moment.
 #[must_use]
 pub fn available_from(pod: &Pod, min_ready_seconds: i32) -> Option<Seconds> {
-    pod.ready_since
-        .map(|since| Seconds(since.0.saturating_add(i64::from(min_ready_seconds))))
+    pod.ready_since.map(|since| Seconds(since.0.saturating_add(i64::from(min_ready_seconds))))
 }

@@ -27,23 +27,13 @@ impl Event {
     /// A Normal event.
     #[must_use]
     pub fn normal(reason: &'static str, note: String) -> Self {
-        Self {
-            warning: false,
-            reason,
-            note,
-            once: String::new(),
-        }
+        Self { warning: false, reason, note, once: String::new() }
     }
 
     /// A Warning event.
     #[must_use]
     pub fn warning(reason: &'static str, note: String) -> Self {
-        Self {
-            warning: true,
-            reason,
-            note,
-            once: String::new(),
-        }
+        Self { warning: true, reason, note, once: String::new() }
     }
 }
 
@@ -140,17 +130,11 @@ pub struct Plan {
 impl Plan {
     /// Adds a step without events.
     pub fn act(&mut self, action: Action) {
-        self.steps.push(Step {
-            action,
-            events: Vec::new(),
-        });
+        self.steps.push(Step { action, events: Vec::new() });
     }
 
     /// Adds a step that tells `event` once it has succeeded.
     pub fn act_and_tell(&mut self, action: Action, event: Event) {
-        self.steps.push(Step {
-            action,
-            events: vec![event],
-        });
+        self.steps.push(Step { action, events: vec![event] });
     }
 }

@@ -31,15 +31,9 @@ impl Allocation {
 pub fn allocate(s: &Snapshot<'_>) -> Allocation {
     let spec = &s.deployment.spec;
     let names = s.unit_names();
-    let today: Vec<i32> = names
-        .iter()
-        .map(|n| s.unit(n).map_or(0, |u| u.set.spec.replicas))
-        .collect();
+    let today: Vec<i32> = names.iter().map(|n| s.unit(n).map_or(0, |u| u.set.spec.replicas)).collect();
     let (replicas, pins_fit) = split(spec.replicas, &names, &spec.topology.unit_replicas, &today);
-    Allocation {
-        units: names.into_iter().map(str::to_owned).zip(replicas).collect(),
-        pins_fit,
-    }
+    Allocation { units: names.into_iter().map(str::to_owned).zip(replicas).collect(), pins_fit }
 }
 
 /// The split itself: pins first, the rest evenly over the other units, each as near as can be to what it has `today`.
@@ -52,20 +46,14 @@ pub fn split(
 ) -> (Vec<i32>, bool) {
     let pinned = pinned(total, names, pins);
     let sum: i32 = pinned.iter().flatten().sum();
-    let free: Vec<usize> = (0..names.len())
-        .filter(|i| pinned.get(*i).is_some_and(Option::is_none))
-        .collect();
+    let free: Vec<usize> = (0..names.len()).filter(|i| pinned.get(*i).is_some_and(Option::is_none)).collect();
     if sum > total {
         let weights: Vec<i32> = pinned.iter().map(|p| p.unwrap_or(0)).collect();
         return (largest_remainder(total, &weights), false);
     }
     let mut parts: Vec<i32> = pinned.iter().map(|p| p.unwrap_or(0)).collect();
     let everywhere: Vec<usize> = (0..names.len()).collect();
-    let (open, fits) = if free.is_empty() {
-        (&everywhere, sum == total)
-    } else {
-        (&free, true)
-    };
+    let (open, fits) = if free.is_empty() { (&everywhere, sum == total) } else { (&free, true) };
     let prefer: Vec<i32> = open.iter().map(|i| today.get(*i).copied().unwrap_or(0)).collect();
     for (i, extra) in open.iter().zip(evenly(total - sum, &prefer)) {
         if let Some(part) = parts.get_mut(*i) {

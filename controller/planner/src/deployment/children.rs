@@ -45,22 +45,13 @@ fn create(s: &Snapshot<'_>, unit: &str, spec: SetSpec, plan: &mut Plan) {
         let note = format!(
             "unit {unit} needs the InPlaceSet {name}, but one of that name belongs to someone else: rename or delete it"
         );
-        plan.notices.push(Event {
-            once: name.to_string(),
-            ..Event::warning(reason::NAME_TAKEN, note)
-        });
+        plan.notices.push(Event { once: name.to_string(), ..Event::warning(reason::NAME_TAKEN, note) });
     } else if !s.busy {
         let event = Event::normal(
             reason::UNIT_CREATED,
             format!("unit {unit}: InPlaceSet {name} with {} pods", spec.replicas),
         );
-        plan.act_and_tell(
-            Action::CreateSet {
-                name,
-                spec: Box::new(spec),
-            },
-            event,
-        );
+        plan.act_and_tell(Action::CreateSet { name, spec: Box::new(spec) }, event);
     }
 }
 
@@ -72,24 +63,11 @@ fn rewrite(view: &UnitView<'_>, spec: SetSpec, plan: &mut Plan) {
     let mut events = Vec::new();
     let (from, to) = (set.spec.replicas, spec.replicas);
     if from != to {
-        let reason = if to > from {
-            reason::SCALED_OUT
-        } else {
-            reason::SCALED_IN
-        };
-        events.push(Event::normal(
-            reason,
-            format!("unit {}: from {from} to {to} pods", unit_of(set)),
-        ));
+        let reason = if to > from { reason::SCALED_OUT } else { reason::SCALED_IN };
+        events.push(Event::normal(reason, format!("unit {}: from {from} to {to} pods", unit_of(set))));
     }
-    let action = Action::WriteSet {
-        name: set.name.clone(),
-        uid: set.uid,
-        rv: set.rv,
-        spec: Box::new(spec),
-    };
-    plan.steps
-        .push(crate::deployment::action::Step { action, events });
+    let action = Action::WriteSet { name: set.name.clone(), uid: set.uid, rv: set.rv, spec: Box::new(spec) };
+    plan.steps.push(crate::deployment::action::Step { action, events });
 }
 
 /// A unit that is no longer in the topology: emptied, then removed.
@@ -107,25 +85,13 @@ fn retire(view: &UnitView<'_>, plan: &mut Plan) {
             },
             ..set.spec.clone()
         };
-        plan.act(Action::WriteSet {
-            name: set.name.clone(),
-            uid: set.uid,
-            rv: set.rv,
-            spec: Box::new(spec),
-        });
+        plan.act(Action::WriteSet { name: set.name.clone(), uid: set.uid, rv: set.rv, spec: Box::new(spec) });
     } else if view.census.replicas == 0 && view.census.in_flight == 0 {
         let event = Event::normal(
             reason::UNIT_REMOVED,
             format!("unit {}: InPlaceSet {} was empty", unit_of(set), set.name),
         );
-        plan.act_and_tell(
-            Action::DeleteSet {
-                name: set.name.clone(),
-                uid: set.uid,
-                rv: set.rv,
-            },
-            event,
-        );
+        plan.act_and_tell(Action::DeleteSet { name: set.name.clone(), uid: set.uid, rv: set.rv }, event);
     }
 }
 
@@ -165,19 +131,13 @@ fn desired(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32, grant: 
         revision_history_limit: 0,
         traffic: spec.traffic.clone(),
         update_strategy,
-        placement: Some(Placement {
-            unit: unit.to_owned(),
-            node_label_key: key,
-            value,
-        }),
+        placement: Some(Placement { unit: unit.to_owned(), node_label_key: key, value }),
         restart_at: None,
     }
 }
 
 fn unit_selector(selector: &Selector, unit: &str) -> Selector {
     let mut selector = selector.clone();
-    selector
-        .match_labels
-        .insert(LABEL_UNIT.to_owned(), unit.to_owned());
+    selector.match_labels.insert(LABEL_UNIT.to_owned(), unit.to_owned());
     selector
 }

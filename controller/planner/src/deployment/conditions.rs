@@ -31,11 +31,7 @@ pub struct Totals {
 #[must_use]
 pub fn all(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, totals: Totals) -> Vec<Condition> {
     let message = message::message(s, step);
-    let mut now = vec![
-        ready(s, step, totals, &message),
-        available(s, totals),
-        progressing(step, &message),
-    ];
+    let mut now = vec![ready(s, step, totals, &message), available(s, totals), progressing(step, &message)];
     now.extend(reconciling(s, step, totals, &message));
     now.push(waiting(step, &message));
     now.push(paused(s, step));
@@ -44,15 +40,8 @@ pub fn all(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, totals: T
 }
 
 fn dated(s: &Snapshot<'_>, now: Now) -> Condition {
-    let before = s
-        .deployment
-        .status
-        .conditions
-        .iter()
-        .find(|c| c.type_ == now.kind);
-    let since = before
-        .filter(|c| c.status == now.status)
-        .map_or(s.now.wall, |c| c.last_transition_time);
+    let before = s.deployment.status.conditions.iter().find(|c| c.type_ == now.kind);
+    let since = before.filter(|c| c.status == now.status).map_or(s.now.wall, |c| c.last_transition_time);
     Condition {
         type_: now.kind.to_owned(),
         status: now.status,
@@ -70,17 +59,8 @@ fn is_settled(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals) -> bool {
 
 fn ready(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals, message: &str) -> Now {
     let settled = is_settled(s, step, totals);
-    let reason = if settled {
-        reason::ALL_REPLICAS_READY
-    } else {
-        unready_reason(step)
-    };
-    Now {
-        kind: types::READY,
-        status: settled.into(),
-        reason,
-        message: message.to_owned(),
-    }
+    let reason = if settled { reason::ALL_REPLICAS_READY } else { unready_reason(step) };
+    Now { kind: types::READY, status: settled.into(), reason, message: message.to_owned() }
 }
 
 fn unready_reason(step: &Step<'_>) -> &'static str {
@@ -104,21 +84,13 @@ fn reconciling(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals, message: &str)
 fn available(s: &Snapshot<'_>, totals: Totals) -> Now {
     let floor = (s.deployment.spec.replicas - s.budget()).max(0);
     let enough = is_available(s, totals);
-    let reason = if enough {
-        reason::MINIMUM_REPLICAS_AVAILABLE
-    } else {
-        reason::MINIMUM_REPLICAS_UNAVAILABLE
-    };
+    let reason =
+        if enough { reason::MINIMUM_REPLICAS_AVAILABLE } else { reason::MINIMUM_REPLICAS_UNAVAILABLE };
     let message = format!(
         "{} of {} pods are available; at least {floor} must be",
         totals.available, s.deployment.spec.replicas
     );
-    Now {
-        kind: types::AVAILABLE,
-        status: enough.into(),
-        reason,
-        message,
-    }
+    Now { kind: types::AVAILABLE, status: enough.into(), reason, message }
 }
 
 fn is_available(s: &Snapshot<'_>, totals: Totals) -> bool {
@@ -132,12 +104,7 @@ fn progressing(step: &Step<'_>, message: &str) -> Now {
         ReleaseState::Paused => (ConditionStatus::Unknown, reason::PAUSED),
         _ => (ConditionStatus::True, reason::RELEASE_PROGRESSING),
     };
-    Now {
-        kind: types::PROGRESSING,
-        status,
-        reason,
-        message: message.to_owned(),
-    }
+    Now { kind: types::PROGRESSING, status, reason, message: message.to_owned() }
 }
 
 fn waiting(step: &Step<'_>, message: &str) -> Now {
@@ -147,38 +114,23 @@ fn waiting(step: &Step<'_>, message: &str) -> Now {
     } else {
         (reason::NOTHING_TO_CONFIRM, String::new())
     };
-    Now {
-        kind: types::WAITING_FOR_CONFIRMATION,
-        status: waits.into(),
-        reason,
-        message,
-    }
+    Now { kind: types::WAITING_FOR_CONFIRMATION, status: waits.into(), reason, message }
 }
 
 fn paused(s: &Snapshot<'_>, step: &Step<'_>) -> Now {
     let paused = s.paused();
     let (reason, message) = if paused {
-        (
-            reason::PAUSED,
-            format!("spec.strategy.pause holds revision {}", step.release.revision),
-        )
+        (reason::PAUSED, format!("spec.strategy.pause holds revision {}", step.release.revision))
     } else {
         (reason::NOT_PAUSED, String::new())
     };
-    Now {
-        kind: types::PAUSED,
-        status: paused.into(),
-        reason,
-        message,
-    }
+    Now { kind: types::PAUSED, status: paused.into(), reason, message }
 }
 
 fn units_healthy(s: &Snapshot<'_>, allocation: &Allocation) -> Now {
     let name = |unit: &str| children::set_name(&s.deployment.name, unit);
-    let taken = allocation
-        .units
-        .iter()
-        .find(|(unit, _)| s.unit(unit).is_none() && s.taken.contains(&name(unit)));
+    let taken =
+        allocation.units.iter().find(|(unit, _)| s.unit(unit).is_none() && s.taken.contains(&name(unit)));
     let (healthy, reason, message) = if let Some((unit, _)) = taken {
         let message = format!(
             "unit {unit}: the InPlaceSet {} belongs to someone else: rename or delete it",
@@ -194,12 +146,7 @@ fn units_healthy(s: &Snapshot<'_>, allocation: &Allocation) -> Now {
         );
         (false, reason::PINS_DO_NOT_FIT, message)
     };
-    Now {
-        kind: types::UNITS_HEALTHY,
-        status: healthy.into(),
-        reason,
-        message,
-    }
+    Now { kind: types::UNITS_HEALTHY, status: healthy.into(), reason, message }
 }
 
 /// The one word for people. No program decides by it.

@@ -26,21 +26,12 @@ pub struct Hand {
 /// The grant of each unit of the allocation, as it may be written now.
 #[must_use]
 pub fn deal(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Vec<i32> {
-    let hands: Vec<Hand> = allocation
-        .units
-        .iter()
-        .map(|(unit, replicas)| hand(s.unit(unit), step, unit, *replicas))
-        .collect();
+    let hands: Vec<Hand> =
+        allocation.units.iter().map(|(unit, replicas)| hand(s.unit(unit), step, unit, *replicas)).collect();
     // Units on their way out count, though they are dealt nothing more.
-    let leaving: Vec<&UnitView<'_>> = s
-        .units
-        .iter()
-        .filter(|u| allocation.of(unit_of(u.set)).is_none())
-        .collect();
-    let held: i32 = leaving
-        .iter()
-        .map(|u| grant_of(u).min(u.census.in_flight + u.census.broken))
-        .sum();
+    let leaving: Vec<&UnitView<'_>> =
+        s.units.iter().filter(|u| allocation.of(unit_of(u.set)).is_none()).collect();
+    let held: i32 = leaving.iter().map(|u| grant_of(u).min(u.census.in_flight + u.census.broken)).sum();
     let budget = (s.budget() - held).max(0);
     let wanted = wanted(budget, &hands);
     within(budget, &wanted, &hands)
@@ -55,17 +46,10 @@ fn grant_of(view: &UnitView<'_>) -> i32 {
 
 fn hand(view: Option<&UnitView<'_>>, step: &Step<'_>, unit: &str, replicas: i32) -> Hand {
     let Some(view) = view else {
-        return Hand {
-            acknowledged: true,
-            ..Hand::default()
-        };
+        return Hand { acknowledged: true, ..Hand::default() };
     };
     let c = view.census;
-    let to_move = if step.is_complete() {
-        0
-    } else {
-        step.quota(unit, replicas) - c.updated_available
-    };
+    let to_move = if step.is_complete() { 0 } else { step.quota(unit, replicas) - c.updated_available };
     Hand {
         current: Some(grant_of(view)),
         out: c.broken.saturating_add(c.in_flight),
@@ -126,30 +110,16 @@ fn serves(budget: i32, hands: &[Hand]) -> bool {
 /// Moves towards `wanted` without the sum ever exceeding the budget: shrink first; grow only when every unit has
 /// acknowledged what it has.
 fn within(budget: i32, wanted: &[i32], hands: &[Hand]) -> Vec<i32> {
-    let shrunk: Vec<i32> = hands
-        .iter()
-        .zip(wanted)
-        .map(|(h, w)| h.current.map_or(0, |c| c.min(*w)))
-        .collect();
-    let shrinking = hands
-        .iter()
-        .zip(&shrunk)
-        .any(|(h, g)| h.current.is_some_and(|c| c > *g));
+    let shrunk: Vec<i32> =
+        hands.iter().zip(wanted).map(|(h, w)| h.current.map_or(0, |c| c.min(*w))).collect();
+    let shrinking = hands.iter().zip(&shrunk).any(|(h, g)| h.current.is_some_and(|c| c > *g));
     let settled = !shrinking && hands.iter().all(|h| h.acknowledged);
     if !settled {
         return shrunk;
     }
-    let used: i32 = hands
-        .iter()
-        .zip(&shrunk)
-        .map(|(h, g)| (*g).max(h.in_flight))
-        .sum();
+    let used: i32 = hands.iter().zip(&shrunk).map(|(h, g)| (*g).max(h.in_flight)).sum();
     let mut room = (budget - used).max(0);
-    shrunk
-        .iter()
-        .zip(wanted)
-        .map(|(g, w)| g + take(&mut room, w - g))
-        .collect()
+    shrunk.iter().zip(wanted).map(|(g, w)| g + take(&mut room, w - g)).collect()
 }
 
 #[cfg(test)]
@@ -157,13 +127,7 @@ mod tests {
     use super::*;
 
     fn unit(current: i32, out: i32, demand: i32) -> Hand {
-        Hand {
-            current: Some(current),
-            out,
-            in_flight: out,
-            demand,
-            acknowledged: true,
-        }
+        Hand { current: Some(current), out, in_flight: out, demand, acknowledged: true }
     }
 
     fn dealt(budget: i32, hands: &[Hand]) -> Vec<i32> {
@@ -172,10 +136,7 @@ mod tests {
 
     #[test]
     fn two_new_units_share_the_budget() {
-        let new = Hand {
-            acknowledged: true,
-            ..Hand::default()
-        };
+        let new = Hand { acknowledged: true, ..Hand::default() };
         assert_eq!(dealt(2, &[new, new]), [1, 1]);
         assert_eq!(dealt(1, &[new, new]), [1, 0]);
     }
@@ -190,28 +151,15 @@ mod tests {
     fn an_idle_unit_gives_its_grant_up_first_and_only_then_the_other_grows() {
         let before = [unit(1, 0, 0), unit(0, 0, 2)];
         assert_eq!(dealt(1, &before), [0, 0]);
-        let unacknowledged = [
-            Hand {
-                acknowledged: false,
-                ..unit(0, 0, 0)
-            },
-            unit(0, 0, 2),
-        ];
+        let unacknowledged = [Hand { acknowledged: false, ..unit(0, 0, 0) }, unit(0, 0, 2)];
         assert_eq!(dealt(1, &unacknowledged), [0, 0]);
         assert_eq!(dealt(1, &[unit(0, 0, 0), unit(0, 0, 2)]), [0, 1]);
     }
 
     #[test]
     fn a_unit_that_lost_pods_by_itself_stops_the_others() {
-        let broken = Hand {
-            in_flight: 0,
-            ..unit(1, 3, 0)
-        };
+        let broken = Hand { in_flight: 0, ..unit(1, 3, 0) };
         let grants = dealt(2, &[unit(1, 0, 2), broken]);
-        assert_eq!(
-            grants.first(),
-            Some(&0),
-            "the healthy unit takes nothing more: {grants:?}"
-        );
+        assert_eq!(grants.first(), Some(&0), "the healthy unit takes nothing more: {grants:?}");
     }
 }

@@ -20,11 +20,7 @@ pub fn left(quota: &[UnitQuota]) -> Vec<i32> {
 /// The kind of the group with this number.
 #[must_use]
 pub fn kind(strategy: &Strategy, number: i32) -> GroupKind {
-    if number <= 1 && strategy.upgrade_type == UpgradeType::Beta {
-        GroupKind::Beta
-    } else {
-        GroupKind::Batch
-    }
+    if number <= 1 && strategy.upgrade_type == UpgradeType::Beta { GroupKind::Beta } else { GroupKind::Batch }
 }
 
 /// Pods of each unit in group `number`, when `left` are left: one per unit in the beta group, else `batchSize` over all.
@@ -38,10 +34,7 @@ pub fn members(strategy: &Strategy, replicas: i32, number: i32, left: &[i32]) ->
 
 fn batch(strategy: &Strategy, replicas: i32, left: &[i32]) -> i32 {
     let all: i32 = left.iter().sum();
-    strategy
-        .batch_size
-        .map_or(all, |size| size.rounded_up(replicas).max(1))
-        .min(all)
+    strategy.batch_size.map_or(all, |size| size.rounded_up(replicas).max(1)).min(all)
 }
 
 /// Lets group `number` in: adds its members to the quota and returns them by unit.
@@ -59,12 +52,7 @@ pub fn open(
 }
 
 fn by_unit(quota: &[UnitQuota], members: &[i32]) -> BTreeMap<String, i32> {
-    quota
-        .iter()
-        .zip(members)
-        .filter(|(_, n)| **n > 0)
-        .map(|(q, n)| (q.name.clone(), *n))
-        .collect()
+    quota.iter().zip(members).filter(|(_, n)| **n > 0).map(|(q, n)| (q.name.clone(), *n)).collect()
 }
 
 /// The groups after number `current`: the next ones as the status shows them, and the number of the last.
@@ -83,21 +71,11 @@ pub fn ahead(
         let members = members(strategy, replicas, number, &left);
         left.iter_mut().zip(&members).for_each(|(l, n)| *l -= n);
         let units = by_unit(quota, &members);
-        shown.push(GroupStatus {
-            number,
-            kind: kind(strategy, number),
-            units,
-            state: GroupState::Pending,
-        });
+        shown.push(GroupStatus { number, kind: kind(strategy, number), units, state: GroupState::Pending });
     }
     let rest: i32 = left.iter().sum();
     let size = batch(strategy, replicas, &left).max(1);
-    (
-        shown,
-        number
-            .saturating_add(rest.div_euclid(size))
-            .saturating_add(i32::from(rest % size > 0)),
-    )
+    (shown, number.saturating_add(rest.div_euclid(size)).saturating_add(i32::from(rest % size > 0)))
 }
 
 /// Follows a change of the units' sizes in the middle of a release. New pods are born at the base, so a unit that grows
@@ -107,11 +85,7 @@ pub fn rescale(quota: &[UnitQuota], units: &[(String, i32)]) -> Vec<UnitQuota> {
     let rescaled = |(name, replicas): &(String, i32)| {
         let old = quota.iter().find(|q| q.name == *name);
         let updated = old.map_or(0, |q| shrink(q.updated, q.replicas, *replicas));
-        UnitQuota {
-            name: name.clone(),
-            replicas: *replicas,
-            updated,
-        }
+        UnitQuota { name: name.clone(), replicas: *replicas, updated }
     };
     units.iter().map(rescaled).collect()
 }
@@ -131,27 +105,17 @@ mod tests {
     use super::*;
 
     fn quota(sizes: &[i32]) -> Vec<UnitQuota> {
-        let unit = |(i, n): (usize, &i32)| UnitQuota {
-            name: format!("Cell{i}"),
-            replicas: *n,
-            updated: 0,
-        };
+        let unit = |(i, n): (usize, &i32)| UnitQuota { name: format!("Cell{i}"), replicas: *n, updated: 0 };
         sizes.iter().enumerate().map(unit).collect()
     }
 
     fn sizes(groups: &[GroupStatus]) -> Vec<Vec<i32>> {
-        groups
-            .iter()
-            .map(|g| g.units.values().copied().collect())
-            .collect()
+        groups.iter().map(|g| g.units.values().copied().collect()).collect()
     }
 
     #[test]
     fn ten_pods_over_two_cells_go_one_and_one_then_two_and_two_twice() {
-        let strategy = Strategy {
-            batch_size: Some(IntOrPercent::Int(4)),
-            ..Strategy::default()
-        };
+        let strategy = Strategy { batch_size: Some(IntOrPercent::Int(4)), ..Strategy::default() };
         let (groups, total) = ahead(&strategy, 10, 0, &quota(&[5, 5]));
         assert_eq!(sizes(&groups), [[1, 1], [2, 2], [2, 2]]);
         assert_eq!(total, 3);
@@ -166,10 +130,7 @@ mod tests {
 
     #[test]
     fn long_plans_are_counted_but_not_spelled_out() {
-        let strategy = Strategy {
-            batch_size: Some(IntOrPercent::Int(1)),
-            ..Strategy::default()
-        };
+        let strategy = Strategy { batch_size: Some(IntOrPercent::Int(1)), ..Strategy::default() };
         let (groups, total) = ahead(&strategy, 1000, 0, &quota(&[500, 500]));
         assert_eq!((groups.len(), total), (SHOWN_AHEAD, 999));
     }
@@ -179,9 +140,6 @@ mod tests {
         let mut before = quota(&[10]);
         before[0].updated = 4;
         let after = |n| rescale(&before, &[("Cell0".into(), n)])[0].updated;
-        assert_eq!(
-            (after(5), after(2), after(1), after(0), after(20)),
-            (2, 1, 1, 0, 4)
-        );
+        assert_eq!((after(5), after(2), after(1), after(0), after(20)), (2, 1, 1, 0, 4));
     }
 }

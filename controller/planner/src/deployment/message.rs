@@ -16,11 +16,7 @@ use crate::{
 #[must_use]
 pub fn units(units: &BTreeMap<String, i32>) -> String {
     let parts: Vec<String> = units.iter().map(|(unit, n)| format!("{unit} {n}")).collect();
-    if parts.is_empty() {
-        "no pod".to_owned()
-    } else {
-        parts.join(", ")
-    }
+    if parts.is_empty() { "no pod".to_owned() } else { parts.join(", ") }
 }
 
 /// The sentence of `status.message`.
@@ -34,13 +30,7 @@ pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
             "{at} is done and gate {} waits for confirmation ({}); to go on: {}",
             release::token(step),
             next_group(step),
-            patch(
-                s,
-                &format!(
-                    "{{\"spec\":{{\"release\":{{\"confirm\":\"{}\"}}}}}}",
-                    release::token(step)
-                )
-            ),
+            patch(s, &format!("{{\"spec\":{{\"release\":{{\"confirm\":\"{}\"}}}}}}", release::token(step))),
         ),
         ReleaseState::Paused => format!(
             "paused in {at}: no further pod is started; to go on: {}",
@@ -82,10 +72,7 @@ fn moving(s: &Snapshot<'_>, step: &Step<'_>, at: &str) -> String {
 fn settled(s: &Snapshot<'_>, step: &Step<'_>) -> String {
     let replicas = s.deployment.spec.replicas;
     let available: i32 = s.units.iter().map(|u| u.census.available).sum();
-    let serving = format!(
-        "revision {} serves on {available} of {replicas} pods",
-        step.release.revision
-    );
+    let serving = format!("revision {} serves on {available} of {replicas} pods", step.release.revision);
     match trouble(s) {
         Some(t) => format!(
             "{serving}; pod {}, container {}: {}; to see why: {}",
@@ -102,10 +89,7 @@ fn settled(s: &Snapshot<'_>, step: &Step<'_>) -> String {
 fn next_group(step: &Step<'_>) -> String {
     let next = step.release.group + 1;
     let group = step.release.groups.iter().find(|g| g.number == next);
-    group.map_or_else(
-        || "no pod is left to move".to_owned(),
-        |g| format!("next: {}", units(&g.units)),
-    )
+    group.map_or_else(|| "no pod is left to move".to_owned(), |g| format!("next: {}", units(&g.units)))
 }
 
 /// The first pod in trouble, by name.
@@ -119,10 +103,7 @@ fn describe_pod(s: &Snapshot<'_>, t: &Trouble) -> String {
 }
 
 fn watch(s: &Snapshot<'_>) -> String {
-    format!(
-        "kubectl -n {} get cafedeployment {} -w",
-        s.deployment.namespace, s.deployment.name
-    )
+    format!("kubectl -n {} get cafedeployment {} -w", s.deployment.namespace, s.deployment.name)
 }
 
 fn patch(s: &Snapshot<'_>, body: &str) -> String {

@@ -1,7 +1,7 @@
 //! The release in hand: which group runs, whether its gate may open, when it is complete.
 
 use cafe_crds::{
-    deployment::{GroupState, GroupStatus, LastAction, ReleaseState, ReleaseStatus, UnitQuota},
+    deployment::{GroupKind, GroupState, GroupStatus, LastAction, ReleaseState, ReleaseStatus, UnitQuota},
     reason,
 };
 
@@ -63,11 +63,7 @@ impl Step<'_> {
         if self.is_complete() || self.kind != Kind::Gated {
             return replicas;
         }
-        self.release
-            .quota
-            .iter()
-            .find(|q| q.name == unit)
-            .map_or(0, |q| q.updated)
+        self.release.quota.iter().find(|q| q.name == unit).map_or(0, |q| q.updated)
     }
 }
 
@@ -112,16 +108,8 @@ fn go_on<'a>(
 ) -> Step<'a> {
     let from = stored.from_revision.and_then(|number| s.revision(number));
     // A base that was deleted by hand does not open the gates.
-    let kind = if stored.from_revision.is_some() && from.is_none() {
-        Kind::Gated
-    } else {
-        kind_of(from)
-    };
-    let base = if kind == Kind::Gated {
-        from.unwrap_or(target)
-    } else {
-        target
-    };
+    let kind = if stored.from_revision.is_some() && from.is_none() { Kind::Gated } else { kind_of(from) };
+    let base = if kind == Kind::Gated { from.unwrap_or(target) } else { target };
     let mut release = stored.clone();
     if release.state != ReleaseState::Completed {
         release.quota = groups::rescale(&stored.quota, &allocation.units);
@@ -129,13 +117,7 @@ fn go_on<'a>(
             release.quota.iter_mut().for_each(|q| q.updated = q.replicas);
         }
     }
-    Step {
-        target,
-        base,
-        kind,
-        release,
-        events: Vec::new(),
-    }
+    Step { target, base, kind, release, events: Vec::new() }
 }
 
 fn start<'a>(
@@ -146,9 +128,7 @@ fn start<'a>(
     plan: &mut Plan,
 ) -> Option<Step<'a>> {
     let rollback = target::is_return_to_base(s, target);
-    let previous = stored
-        .and_then(|r| s.revision(r.revision))
-        .filter(|r| r.uid != target.uid);
+    let previous = stored.and_then(|r| s.revision(r.revision)).filter(|r| r.uid != target.uid);
     let unfinished = stored.is_some_and(|r| r.state != ReleaseState::Completed);
     if let Some(previous) = previous
         && (rollback || unfinished)
@@ -156,31 +136,19 @@ fn start<'a>(
     {
         return None;
     }
-    let from = if rollback {
-        previous
-    } else {
-        target::last_completed(s, target)
-    };
+    let from = if rollback { previous } else { target::last_completed(s, target) };
     let kind = if rollback { Kind::Rollback } else { kind_of(from) };
     let mut quota = groups::rescale(&[], &allocation.units);
     let strategy = &s.deployment.spec.strategy;
     let lost = stored.is_none() && target.outcome == Some(Outcome::Completed);
     let units = open_first(s, kind, &mut quota);
-    let first = GroupStatus {
-        number: 1,
-        kind: groups::kind(strategy, 1),
-        units,
-        state: GroupState::Executing,
-    };
+    let first =
+        GroupStatus { number: 1, kind: groups::kind(strategy, 1), units, state: GroupState::Executing };
     let release = ReleaseStatus {
         revision: target.number,
         from_revision: from.map(|r| r.number),
         // A status that was lost (restored from a backup) while nothing was under way moves no pod.
-        state: if lost {
-            ReleaseState::Completed
-        } else {
-            ReleaseState::Executing
-        },
+        state: if lost { ReleaseState::Completed } else { ReleaseState::Executing },
         group: 1,
         group_total: 1,
         groups: if lost { Vec::new() } else { vec![first] },
@@ -188,18 +156,8 @@ fn start<'a>(
         quota: if lost { Vec::new() } else { quota },
         ..ReleaseStatus::default()
     };
-    let base = if kind == Kind::Gated {
-        from.unwrap_or(target)
-    } else {
-        target
-    };
-    let mut step = Step {
-        target,
-        base,
-        kind,
-        release,
-        events: Vec::new(),
-    };
+    let base = if kind == Kind::Gated { from.unwrap_or(target) } else { target };
+    let mut step = Step { target, base, kind, release, events: Vec::new() };
     if !lost {
         tell_start(s, &mut step, stored.filter(|_| unfinished));
     }
@@ -216,20 +174,14 @@ fn open_first(
         return groups::open(&spec.strategy, spec.replicas, 1, quota);
     }
     quota.iter_mut().for_each(|q| q.updated = q.replicas);
-    quota
-        .iter()
-        .filter(|q| q.updated > 0)
-        .map(|q| (q.name.clone(), q.updated))
-        .collect()
+    quota.iter().filter(|q| q.updated > 0).map(|q| (q.name.clone(), q.updated)).collect()
 }
 
 fn tell_start(s: &Snapshot<'_>, step: &mut Step<'_>, superseded: Option<&ReleaseStatus>) {
     let (new, from) = (step.target.number, step.release.from_revision);
     if step.kind == Kind::Rollback {
-        let note = format!(
-            "back from revision {} to revision {new}, without gates",
-            from.unwrap_or_default()
-        );
+        let note =
+            format!("back from revision {} to revision {new}, without gates", from.unwrap_or_default());
         step.events.push(Event::warning(reason::ROLLBACK_STARTED, note));
         return;
     }
@@ -237,10 +189,9 @@ fn tell_start(s: &Snapshot<'_>, step: &mut Step<'_>, superseded: Option<&Release
         step.events.push(target::superseded(old.revision, new));
     }
     let note = match from {
-        Some(from) => format!(
-            "from revision {from} to revision {new} over {} pods",
-            s.deployment.spec.replicas
-        ),
+        Some(from) => {
+            format!("from revision {from} to revision {new} over {} pods", s.deployment.spec.replicas)
+        }
         None => format!(
             "revision {new} over {} pods, without gates: nothing has completed yet",
             s.deployment.spec.replicas
@@ -252,26 +203,15 @@ fn tell_start(s: &Snapshot<'_>, step: &mut Step<'_>, superseded: Option<&Release
 
 fn tell_group(step: &mut Step<'_>) {
     let number = step.release.group;
-    let units = step
-        .release
-        .groups
-        .iter()
-        .find(|g| g.number == number)
-        .map(|g| message::units(&g.units));
-    let note = format!(
-        "group {number} of revision {}: {}",
-        step.release.revision,
-        units.unwrap_or_default()
-    );
+    let units = step.release.groups.iter().find(|g| g.number == number).map(|g| message::units(&g.units));
+    let note = format!("group {number} of revision {}: {}", step.release.revision, units.unwrap_or_default());
     step.events.push(Event::normal(reason::GROUP_STARTED, note));
 }
 
 /// Every pod of the groups let in so far is updated, available and out of the journal, and each unit works on exactly
 /// the plan that is latched.
 fn is_group_done(s: &Snapshot<'_>, step: &Step<'_>) -> bool {
-    if s.stored()
-        .is_none_or(|r| r.revision != step.release.revision || r.quota != step.release.quota)
-    {
+    if s.stored().is_none_or(|r| r.revision != step.release.revision || r.quota != step.release.quota) {
         return false;
     }
     step.release.quota.iter().all(|q| {
@@ -288,18 +228,12 @@ fn finish_group(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Optio
     let left: i32 = groups::left(&step.release.quota).iter().sum();
     // A gate that was announced stands, even when scaling has left nothing behind it.
     let last = left == 0 && (number >= step.release.group_total || step.kind != Kind::Gated);
-    if let Some(group) = step
-        .release
-        .groups
-        .iter_mut()
-        .find(|g| g.number == number && g.state != GroupState::Done)
+    if let Some(group) =
+        step.release.groups.iter_mut().find(|g| g.number == number && g.state != GroupState::Done)
     {
         group.state = GroupState::Done;
-        let note = format!(
-            "group {number} of revision {}: {}",
-            step.release.revision,
-            message::units(&group.units)
-        );
+        let note =
+            format!("group {number} of revision {}: {}", step.release.revision, message::units(&group.units));
         step.events.push(Event::normal(reason::GROUP_COMPLETED, note));
     }
     if last {
@@ -311,8 +245,7 @@ fn finish_group(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Optio
             let token = token(step);
             let note =
                 format!("gate {token} waits for confirmation: set spec.release.confirm to \"{token}\"");
-            step.events
-                .push(Event::normal(reason::WAITING_FOR_CONFIRMATION, note));
+            step.events.push(Event::normal(reason::WAITING_FOR_CONFIRMATION, note));
         }
     } else if step.release.waiting_since.is_none() {
         open_next(s, step);
@@ -329,15 +262,9 @@ fn complete(step: &mut Step<'_>, plan: &mut Plan) -> Option<()> {
     step.release.state = ReleaseState::Completed;
     step.release.quota = Vec::new();
     step.release.group_total = step.release.group;
-    let reason = if step.kind == Kind::Rollback {
-        reason::ROLLBACK_COMPLETED
-    } else {
-        reason::RELEASE_COMPLETED
-    };
-    step.events.push(Event::normal(
-        reason,
-        format!("every pod runs revision {revision}"),
-    ));
+    let reason =
+        if step.kind == Kind::Rollback { reason::ROLLBACK_COMPLETED } else { reason::RELEASE_COMPLETED };
+    step.events.push(Event::normal(reason, format!("every pod runs revision {revision}")));
     Some(())
 }
 
@@ -377,11 +304,7 @@ fn open_next(s: &Snapshot<'_>, step: &mut Step<'_>) {
             reason::CONFIRMED,
             format!("gate {} opens by \"{token}\"", self::token(step)),
         ));
-        step.release.last_action = Some(LastAction {
-            token,
-            by: None,
-            at: s.now.wall,
-        });
+        step.release.last_action = Some(LastAction { token, by: None, at: s.now.wall });
         step.release.confirmed_through = passed;
     }
     step.release.waiting_since = None;
@@ -389,12 +312,7 @@ fn open_next(s: &Snapshot<'_>, step: &mut Step<'_>) {
     let units = groups::open(&spec.strategy, spec.replicas, passed + 1, &mut step.release.quota);
     let kind = groups::kind(&spec.strategy, passed + 1);
     step.release.groups.retain(|g| g.number <= passed);
-    step.release.groups.push(GroupStatus {
-        number: passed + 1,
-        kind,
-        units,
-        state: GroupState::Executing,
-    });
+    step.release.groups.push(GroupStatus { number: passed + 1, kind, units, state: GroupState::Executing });
     tell_group(step);
 }
 
@@ -409,22 +327,14 @@ fn hold(s: &Snapshot<'_>, step: &mut Step<'_>) {
         Kind::Rollback => ReleaseState::RollingBack,
         Kind::Gated | Kind::Install => ReleaseState::Executing,
     };
-    let before = s
-        .stored()
-        .filter(|r| r.revision == step.release.revision)
-        .map(|r| r.state);
+    let before = s.stored().filter(|r| r.revision == step.release.revision).map(|r| r.state);
     let paused = before == Some(ReleaseState::Paused);
     if state == ReleaseState::Paused && !paused {
-        let note = format!(
-            "the release of revision {} starts no further pod",
-            step.release.revision
-        );
+        let note = format!("the release of revision {} starts no further pod", step.release.revision);
         step.events.push(Event::normal(reason::RELEASE_PAUSED, note));
     } else if paused && state != ReleaseState::Paused {
-        step.events.push(Event::normal(
-            reason::RELEASE_RESUMED,
-            format!("revision {}", step.release.revision),
-        ));
+        step.events
+            .push(Event::normal(reason::RELEASE_RESUMED, format!("revision {}", step.release.revision)));
     }
     step.release.state = state;
 }

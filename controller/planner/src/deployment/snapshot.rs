@@ -141,8 +141,5 @@ impl<'a> Snapshot<'a> {
 /// The unit an InPlaceSet was made for.
 #[must_use]
 pub fn unit_of(set: &Set) -> &str {
-    set.spec
-        .placement
-        .as_ref()
-        .map_or(DEFAULT_UNIT, |p| p.unit.as_str())
+    set.spec.placement.as_ref().map_or(DEFAULT_UNIT, |p| p.unit.as_str())
 }

@@ -27,22 +27,11 @@ pub fn write(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, plan: &
     if status == *before || s.busy {
         return;
     }
-    let due = s
-        .status_written
-        .map_or(Millis(0), |at| Millis(at.0.saturating_add(INTERVAL)));
+    let due = s.status_written.map_or(Millis(0), |at| Millis(at.0.saturating_add(INTERVAL)));
     if is_urgent(before, &status) || !step.events.is_empty() || s.now.mono >= due {
-        let action = Action::WriteStatus {
-            rv: s.deployment.rv,
-            status: Box::new(status),
-        };
+        let action = Action::WriteStatus { rv: s.deployment.rv, status: Box::new(status) };
         // First of all: the InPlaceSets wait for what it latches.
-        plan.steps.insert(
-            0,
-            PlanStep {
-                action,
-                events: step.events.clone(),
-            },
-        );
+        plan.steps.insert(0, PlanStep { action, events: step.events.clone() });
     } else {
         plan.wake.at(due);
     }
@@ -65,11 +54,7 @@ fn status(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> CafeDep
         available: sum(|c| c.available),
         updated_available: sum(|c| c.updated_available),
     };
-    let current = if step.is_complete() {
-        step.target
-    } else {
-        step.base
-    };
+    let current = if step.is_complete() { step.target } else { step.base };
     CafeDeploymentStatus {
         observed_generation: Some(s.deployment.generation),
         replicas: totals.replicas,
@@ -102,18 +87,8 @@ fn units(s: &Snapshot<'_>, allocation: &Allocation) -> Vec<UnitStatus> {
             updated_replicas: c.map_or(0, |c| c.updated),
         }
     };
-    let leaving = s
-        .units
-        .iter()
-        .map(|u| unit_of(u.set))
-        .filter(|name| allocation.of(name).is_none());
-    allocation
-        .units
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .chain(leaving)
-        .map(one)
-        .collect()
+    let leaving = s.units.iter().map(|u| unit_of(u.set)).filter(|name| allocation.of(name).is_none());
+    allocation.units.iter().map(|(name, _)| name.as_str()).chain(leaving).map(one).collect()
 }
 
 /// A confirm token that opens nothing is told once, with the right one.
@@ -133,12 +108,6 @@ fn ignored_token(s: &Snapshot<'_>, step: &Step<'_>) -> Option<Event> {
         }
         _ => "no gate waits now".to_owned(),
     };
-    let note = format!(
-        "spec.release.confirm \"{token}\" opens no gate of revision {}: {advice}",
-        r.revision
-    );
-    Some(Event {
-        once: token.clone(),
-        ..Event::warning(reason::CONFIRM_IGNORED, note)
-    })
+    let note = format!("spec.release.confirm \"{token}\" opens no gate of revision {}: {advice}", r.revision);
+    Some(Event { once: token.clone(), ..Event::warning(reason::CONFIRM_IGNORED, note) })
 }

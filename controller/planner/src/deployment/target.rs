@@ -42,14 +42,7 @@ fn renumber(s: &Snapshot<'_>, r: &Revision, number: i64, plan: &mut Plan) {
     let mut older = r.older.clone();
     older.push(r.number);
     let outcome = r.outcome.filter(|_| is_return_to_base(s, r));
-    plan.act(Action::WriteRevision {
-        name: r.name.clone(),
-        uid: r.uid,
-        rv: r.rv,
-        number,
-        older,
-        outcome,
-    });
+    plan.act(Action::WriteRevision { name: r.name.clone(), uid: r.uid, rv: r.rv, number, older, outcome });
 }
 
 /// Whether `target` is what the release in the status came from, and good: then moving to it is a rollback.
@@ -66,11 +59,7 @@ pub fn is_return_to_base(s: &Snapshot<'_>, target: &Revision) -> bool {
 #[must_use]
 pub fn last_completed<'a>(s: &Snapshot<'a>, target: &Revision) -> Option<&'a Revision> {
     let completed = |r: &&Revision| r.outcome == Some(Outcome::Completed) && r.uid != target.uid;
-    s.revisions
-        .iter()
-        .copied()
-        .filter(completed)
-        .max_by_key(|r| r.number)
+    s.revisions.iter().copied().filter(completed).max_by_key(|r| r.number)
 }
 
 /// Writes an outcome that is not on record yet. Whether it is now safe to go on.
@@ -96,19 +85,12 @@ pub fn mark(r: &Revision, outcome: Outcome, plan: &mut Plan) -> bool {
 fn floor(s: &Snapshot<'_>) -> i64 {
     let number = |token: &String| token.split('/').next().and_then(|n| n.parse::<i64>().ok());
     let named = |r: &ReleaseControls| {
-        let tokens = [&r.confirm, &r.abort, &r.retry]
-            .into_iter()
-            .flatten()
-            .filter_map(number);
-        tokens
-            .chain(r.rollback.iter().flat_map(|r| [r.abandon, r.to]))
-            .max()
+        let tokens = [&r.confirm, &r.abort, &r.retry].into_iter().flatten().filter_map(number);
+        tokens.chain(r.rollback.iter().flat_map(|r| [r.abandon, r.to])).max()
     };
     let tokens = s.deployment.spec.release.as_ref().and_then(named).unwrap_or(0);
     // A token may name a number far ahead by mistake; leave room to count on.
-    tokens
-        .clamp(0, i64::MAX / 2)
-        .max(s.stored().map_or(0, |r| r.revision))
+    tokens.clamp(0, i64::MAX / 2).max(s.stored().map_or(0, |r| r.revision))
 }
 
 /// The reason of the event that a new release is told with.

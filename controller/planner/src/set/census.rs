@@ -50,10 +50,8 @@ pub struct Trouble {
 #[must_use]
 pub fn take(s: &Snapshot<'_>) -> Census {
     let target = s.target.map(|t| t.hash);
-    let mut c = Census {
-        in_flight: i32::try_from(s.set.journal.len()).unwrap_or(i32::MAX),
-        ..Census::default()
-    };
+    let mut c =
+        Census { in_flight: i32::try_from(s.set.journal.len()).unwrap_or(i32::MAX), ..Census::default() };
     let mut unreserved_in_service = 0;
     for view in s.pods {
         let pod = view.pod;
@@ -71,13 +69,7 @@ pub fn take(s: &Snapshot<'_>) -> Census {
     }
     let reserved =
         i32::try_from(s.pods.iter().filter(|v| s.set.entry(v.pod.uid).is_some()).count()).unwrap_or(i32::MAX);
-    c.broken = s
-        .set
-        .spec
-        .replicas
-        .saturating_sub(unreserved_in_service)
-        .saturating_sub(reserved)
-        .max(0);
+    c.broken = s.set.spec.replicas.saturating_sub(unreserved_in_service).saturating_sub(reserved).max(0);
     c
 }
 
@@ -113,9 +105,5 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
     if *reason == *"ContainerCreating" || *reason == *"PodInitializing" {
         return None;
     }
-    Some(Trouble {
-        pod: pod.name.clone(),
-        container: container.name.clone(),
-        reason,
-    })
+    Some(Trouble { pod: pod.name.clone(), container: container.name.clone(), reason })
 }

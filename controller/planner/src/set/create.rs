@@ -16,35 +16,21 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], plan: &mut Plan) {
     // With claims the new pod waits until the old one has let go of them.
     let present = |p: &&Intended<'_>| p.view.pod.is_live() || s.set.spec.has_claims;
     let have = pods.iter().filter(present).count() + s.creating.len();
-    let missing = usize::try_from(s.set.spec.replicas)
-        .unwrap_or(0)
-        .saturating_sub(have);
+    let missing = usize::try_from(s.set.spec.replicas).unwrap_or(0).saturating_sub(have);
     if missing == 0 {
         return;
     }
-    let off_target = pods
-        .iter()
-        .filter(|p| p.view.pod.is_live() && p.view.pod.revision != Some(target.hash))
-        .count()
-        + s.creating.iter().filter(|(_, hash)| *hash != target.hash).count();
-    let at_base = usize::try_from(s.partition())
-        .unwrap_or(0)
-        .saturating_sub(off_target);
-    let taken: HashSet<&str> = pods
-        .iter()
-        .map(|p| &*p.view.pod.name)
-        .chain(s.creating.iter().map(|(name, _)| &**name))
-        .collect();
-    let names = (0..)
-        .map(|slot| pod_name(&s.set.name, s.set.uid, slot))
-        .filter(|name| !taken.contains(&**name));
+    let off_target =
+        pods.iter().filter(|p| p.view.pod.is_live() && p.view.pod.revision != Some(target.hash)).count()
+            + s.creating.iter().filter(|(_, hash)| *hash != target.hash).count();
+    let at_base = usize::try_from(s.partition()).unwrap_or(0).saturating_sub(off_target);
+    let taken: HashSet<&str> =
+        pods.iter().map(|p| &*p.view.pod.name).chain(s.creating.iter().map(|(name, _)| &**name)).collect();
+    let names =
+        (0..).map(|slot| pod_name(&s.set.name, s.set.uid, slot)).filter(|name| !taken.contains(&**name));
     for (i, name) in dedup(names).take(missing.min(MOST_AT_ONCE)).enumerate() {
         let revision = if i < at_base { base.hash } else { target.hash };
-        plan.actions.push(Action::Create {
-            name,
-            revision,
-            group: steps::birth_group(s, revision),
-        });
+        plan.actions.push(Action::Create { name, revision, group: steps::birth_group(s, revision) });
     }
 }
 

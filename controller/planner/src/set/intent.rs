@@ -67,11 +67,7 @@ fn first_look<'a>(s: &Snapshot<'a>, view: PodView<'a>) -> Intended<'a> {
         pod if !pod.is_live() => Intent::Bury,
         _ => Intent::Keep,
     };
-    Intended {
-        view,
-        intent,
-        reserved: s.set.entry(view.pod.uid).is_some(),
-    }
+    Intended { view, intent, reserved: s.set.entry(view.pod.uid).is_some() }
 }
 
 type Order<'a> = (bool, bool, Reverse<i64>, &'a str);
@@ -85,10 +81,8 @@ fn update_order(pod: &Pod, target: RevisionHash, base: RevisionHash) -> Order<'_
 /// Takes the surplus out: old pods down to the partition, updated ones down to what the gates have let through.
 fn remove_surplus(s: &Snapshot<'_>, target: RevisionHash, pods: &mut [Intended<'_>]) {
     let live = |p: &&mut Intended<'_>| p.intent == Intent::Keep;
-    let (mut old, mut new): (Vec<_>, Vec<_>) = pods
-        .iter_mut()
-        .filter(live)
-        .partition(|p| p.view.pod.revision != Some(target));
+    let (mut old, mut new): (Vec<_>, Vec<_>) =
+        pods.iter_mut().filter(live).partition(|p| p.view.pod.revision != Some(target));
     let replicas = usize::try_from(s.set.spec.replicas).unwrap_or(0);
     if old.len() + new.len() <= replicas {
         return;
@@ -122,16 +116,12 @@ fn scale_in_order(p: &Intended<'_>) -> ScaleIn {
 /// Lets as many pods move as the partition allows: those in flight first, then in order.
 fn move_to_target(s: &Snapshot<'_>, target: &Revision, pods: &mut [Intended<'_>]) {
     let allowed = usize::try_from(s.set.spec.replicas - s.partition()).unwrap_or(0);
-    let at_target = pods
-        .iter()
-        .filter(|p| p.intent == Intent::Keep && p.view.pod.revision == Some(target.hash));
+    let at_target =
+        pods.iter().filter(|p| p.intent == Intent::Keep && p.view.pod.revision == Some(target.hash));
     let born = s.creating.iter().filter(|(_, hash)| *hash == target.hash);
     let mut room = allowed.saturating_sub(at_target.count() + born.count());
     for in_flight in [true, false] {
-        for p in pods
-            .iter_mut()
-            .filter(|p| p.intent == Intent::Keep && p.reserved == in_flight)
-        {
+        for p in pods.iter_mut().filter(|p| p.intent == Intent::Keep && p.reserved == in_flight) {
             if room == 0 {
                 return;
             }
@@ -149,9 +139,7 @@ fn how_to_move(s: &Snapshot<'_>, pod: &Pod, target: &Revision) -> Intent {
     let policy = s.set.spec.update_strategy.pod_update_policy;
     let from = pod.revision.and_then(|hash| s.revision(hash));
     // A pod in the middle of an update is no longer what its label says; what it needs is decided by its containers.
-    let change = from.map_or(Change::Recreate, |from| {
-        template::change(&from.facts, &target.facts)
-    });
+    let change = from.map_or(Change::Recreate, |from| template::change(&from.facts, &target.facts));
     match (policy, change) {
         (PodUpdatePolicy::Recreate, Change::Images | Change::Recreate)
         | (PodUpdatePolicy::InPlaceIfPossible, Change::Recreate) => Intent::Recreate,

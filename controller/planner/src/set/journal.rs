@@ -93,25 +93,15 @@ fn is_done(s: &Snapshot<'_>, pod: &Pod) -> bool {
 /// `replicas - |Ready, gate True, not terminating, not reserved|`.
 fn out_of_service(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal) -> i32 {
     let reserved = |pod: &Pod| journal.next.binary_search_by_key(&pod.uid, |e| e.uid).is_ok();
-    let serving = pods
-        .iter()
-        .filter(|p| p.view.pod.in_service() && !reserved(p.view.pod))
-        .count();
-    s.set
-        .spec
-        .replicas
-        .saturating_sub(i32::try_from(serving).unwrap_or(i32::MAX))
+    let serving = pods.iter().filter(|p| p.view.pod.in_service() && !reserved(p.view.pod)).count();
+    s.set.spec.replicas.saturating_sub(i32::try_from(serving).unwrap_or(i32::MAX))
 }
 
 /// Gives reservations back that the budget no longer bears: it shrank, or a pod reserved for free has come into service.
 /// Only pods that nothing has been done to yet; the last in order go first.
 fn give_back(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> bool {
     let mut any = false;
-    for p in pods
-        .iter()
-        .rev()
-        .filter(|p| p.reserved && p.intent != Intent::Remove && p.intent.drains())
-    {
+    for p in pods.iter().rev().filter(|p| p.reserved && p.intent != Intent::Remove && p.intent.drains()) {
         if journal.out <= s.grant() {
             break;
         }
@@ -149,12 +139,7 @@ fn entry_of(s: &Snapshot<'_>, p: &Intended<'_>) -> Entry {
         Intent::Keep => pod.revision,
         Intent::Relabel | Intent::Update | Intent::Recreate => s.target.map(|t| t.hash),
     };
-    Entry {
-        uid: pod.uid,
-        from: pod.revision,
-        to,
-        since: s.now.wall,
-    }
+    Entry { uid: pod.uid, from: pod.revision, to, since: s.now.wall }
 }
 
 /// Reserves pods for what they are to do. Whether (a wave of moves, any removal) was added that deserves a write.
@@ -163,10 +148,7 @@ fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> (b
     let paused = s.set.spec.update_strategy.paused;
     let (mut moves, mut removals, mut waiting) = (Vec::new(), Vec::new(), 0);
     let mut out = journal.out;
-    for p in pods
-        .iter()
-        .filter(|p| p.intent.drains() && !p.reserved && !p.view.busy)
-    {
+    for p in pods.iter().filter(|p| p.intent.drains() && !p.reserved && !p.view.busy) {
         if journal.next.len() + moves.len() + removals.len() >= MOST_ENTRIES {
             break;
         }
@@ -181,11 +163,7 @@ fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> (b
             continue;
         }
         out += i32::from(costs);
-        if surplus {
-            removals.push(entry_of(s, p))
-        } else {
-            moves.push(entry_of(s, p))
-        }
+        if surplus { removals.push(entry_of(s, p)) } else { moves.push(entry_of(s, p)) }
     }
     // One write reserves a whole wave: do not start a small one while a large one is still under way, unless it stalls.
     let wave = usize::try_from(grant).unwrap_or(0).div_ceil(2);
@@ -217,10 +195,7 @@ pub fn write(s: &Snapshot<'_>, journal: &Journal, plan: &mut Plan) {
     let settled = c.updated_available == c.replicas || c.available == s.set.spec.replicas;
     let urgent = journal.due || status.observed_generation != s.set.status.observed_generation || settled;
     if urgent || s.now.mono >= next_write(s) {
-        plan.actions.push(Action::WriteStatus {
-            rv: s.set.rv,
-            status: Box::new(status),
-        });
+        plan.actions.push(Action::WriteStatus { rv: s.set.rv, status: Box::new(status) });
     } else {
         plan.wake.at(next_write(s));
     }
@@ -228,19 +203,14 @@ pub fn write(s: &Snapshot<'_>, journal: &Journal, plan: &mut Plan) {
 
 /// When a write that is not urgent may follow the last one.
 fn next_write(s: &Snapshot<'_>) -> Millis {
-    s.status_written
-        .map_or(Millis(0), |at| Millis(at.0.saturating_add(STATUS_INTERVAL)))
+    s.status_written.map_or(Millis(0), |at| Millis(at.0.saturating_add(STATUS_INTERVAL)))
 }
 
 fn status(s: &Snapshot<'_>, journal: &Journal, plan: &Plan) -> InPlaceSetStatus {
     let c = &plan.census;
     let target = s.target.map(|t| t.name.to_string());
     let all_updated = c.updated == c.replicas && c.updated >= s.set.spec.replicas;
-    let current = if all_updated {
-        target.clone()
-    } else {
-        s.set.status.current_revision.clone()
-    };
+    let current = if all_updated { target.clone() } else { s.set.status.current_revision.clone() };
     InPlaceSetStatus {
         observed_generation: Some(s.set.generation),
         replicas: c.replicas,

@@ -18,10 +18,7 @@ pub use snapshot::{Set, SetSpec, Snapshot};
 /// Decides everything that can be decided about one InPlaceSet now.
 #[must_use]
 pub fn plan(s: &Snapshot<'_>) -> Plan {
-    let mut plan = Plan {
-        census: census::take(s),
-        ..Plan::default()
-    };
+    let mut plan = Plan { census: census::take(s), ..Plan::default() };
     let Some(target) = s.target else {
         // Its revision is not in the cache yet; the frame that brings it plans again.
         plan.standalone_revision = s.set.owner.is_none();

@@ -80,10 +80,7 @@ impl Set {
     /// The pod's reservation.
     #[must_use]
     pub fn entry(&self, uid: Uid) -> Option<&Entry> {
-        self.journal
-            .binary_search_by_key(&uid, |e| e.uid)
-            .ok()
-            .and_then(|i| self.journal.get(i))
+        self.journal.binary_search_by_key(&uid, |e| e.uid).ok().and_then(|i| self.journal.get(i))
     }
 }
 
@@ -115,12 +112,7 @@ impl<'a> Snapshot<'a> {
     #[must_use]
     pub fn partition(&self) -> i32 {
         let replicas = self.set.spec.replicas;
-        self.set
-            .spec
-            .update_strategy
-            .partition
-            .rounded_up(replicas)
-            .clamp(0, replicas.max(0))
+        self.set.spec.update_strategy.partition.rounded_up(replicas).clamp(0, replicas.max(0))
     }
 
     /// Pods that may be out of service at once. A percentage rounds down but never to nothing; a plain 0 is 0.
@@ -146,7 +138,6 @@ impl<'a> Snapshot<'a> {
     pub fn base(&self, target: &'a Revision) -> &'a Revision {
         let named = self.set.spec.update_strategy.base_revision.as_deref();
         let name = named.or(self.set.status.current_revision.as_deref());
-        name.and_then(|n| self.revisions.iter().copied().find(|r| *r.name == *n))
-            .unwrap_or(target)
+        name.and_then(|n| self.revisions.iter().copied().find(|r| *r.name == *n)).unwrap_or(target)
     }
 }

@@ -60,10 +60,7 @@ fn step(s: &Snapshot<'_>, p: &Intended<'_>, drained: bool, journal: &Journal) ->
         (Intent::Remove | Intent::Recreate, _) if !pod.scheduled => delete(pod, why(p.intent)),
         (_, Gate::Draining(op)) if drained => at_the_point_of_no_return(s, p, op),
         (_, Gate::Draining(_)) => Step::Wait,
-        _ => Step::Do(Action::TakeOut {
-            on: on(pod),
-            op: Op::new(pod.uid, pod.rv),
-        }),
+        _ => Step::Do(Action::TakeOut { on: on(pod), op: Op::new(pod.uid, pod.rv) }),
     }
 }
 
@@ -86,17 +83,11 @@ fn update(s: &Snapshot<'_>, view: PodView<'_>, op: Op) -> Step {
     let Some(target) = s.target else { return Step::Wait };
     let pod = view.pod;
     let wanted = |c: &crate::template::ContainerImage| {
-        let differs = pod
-            .containers
-            .iter()
-            .any(|p| p.name == c.name && p.wants != c.image);
+        let differs = pod.containers.iter().any(|p| p.name == c.name && p.wants != c.image);
         differs.then(|| (c.name.clone(), c.image.clone(), c.sidecar))
     };
     let images: Vec<_> = target.facts.containers.iter().filter_map(wanted).collect();
-    let changes: Vec<_> = images
-        .iter()
-        .map(|(name, image, _)| (name.clone(), image.clone()))
-        .collect();
+    let changes: Vec<_> = images.iter().map(|(name, image, _)| (name.clone(), image.clone())).collect();
     let record = Some(traffic::record(pod, op, &changes));
     Step::Do(Action::Update {
         on: on(pod),
@@ -127,22 +118,12 @@ fn relabel(s: &Snapshot<'_>, pod: &Pod) -> Step {
 
 /// W3, once the containers are those the pod wants.
 fn put_back(pod: &Pod) -> Step {
-    if traffic::runs_what_it_wants(pod) {
-        Step::Do(Action::PutBack { on: on(pod) })
-    } else {
-        Step::Wait
-    }
+    if traffic::runs_what_it_wants(pod) { Step::Do(Action::PutBack { on: on(pod) }) } else { Step::Wait }
 }
 
 fn touch(pod: &Pod) -> Step {
     let record = pod.in_place.clone().unwrap_or_default();
-    Step::Do(Action::Touch {
-        on: on(pod),
-        record: InPlace {
-            fence: record.fence.wrapping_add(1),
-            ..record
-        },
-    })
+    Step::Do(Action::Touch { on: on(pod), record: InPlace { fence: record.fence.wrapping_add(1), ..record } })
 }
 
 fn delete(pod: &Pod, why: Why) -> Step {
@@ -150,19 +131,11 @@ fn delete(pod: &Pod, why: Why) -> Step {
 }
 
 fn why(intent: Intent) -> Why {
-    if intent == Intent::Recreate {
-        Why::Recreate
-    } else {
-        Why::ScaleIn
-    }
+    if intent == Intent::Recreate { Why::Recreate } else { Why::ScaleIn }
 }
 
 fn on(pod: &Pod) -> On {
-    On {
-        pod: pod.name.clone(),
-        uid: pod.uid,
-        rv: pod.rv,
-    }
+    On { pod: pod.name.clone(), uid: pod.uid, rv: pod.rv }
 }
 
 fn group(s: &Snapshot<'_>) -> Option<crate::Text> {
