@@ -4,13 +4,18 @@ use std::collections::HashSet;
 
 use crate::{
     Text,
-    identity::{Uid, mix},
-    set::{Action, Plan, Snapshot, intent::Intended, steps},
+    identity::{RevisionHash, Uid, mix},
+    set::{
+        Action, Plan, Snapshot,
+        intent::{Intended, Intent},
+        journal::Journal,
+        steps,
+    },
 };
 
-/// Creates what is missing. A pod is born at the base while fewer pods than the partition are off the target, so that
-/// a pod that dies comes back as what its quota says and none is born past a gate.
-pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], plan: &mut Plan) {
+/// Creates what is missing. A pod is born at the target only while the pods at it and those on their way to it leave
+/// room, so that a pod that dies comes back as what its quota says and none is born past a gate.
+pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal, plan: &mut Plan) {
     let Some(target) = s.target else { return };
     let base = s.base(target);
     // With claims the new pod waits until the old one has let go of them.
@@ -20,10 +25,13 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], plan: &mut Plan) {
     if missing == 0 {
         return;
     }
-    let off_target =
-        pods.iter().filter(|p| p.view.pod.is_live() && p.view.pod.revision != Some(target.hash)).count()
-            + s.creating.iter().filter(|(_, hash)| *hash != target.hash).count();
-    let at_base = usize::try_from(s.partition()).unwrap_or(0).saturating_sub(off_target);
+    let at_target =
+        pods.iter().filter(|p| p.view.pod.is_live() && is_or_will_be_at(target.hash, p, journal)).count()
+            + s.creating.iter().filter(|(_, hash)| *hash == target.hash).count();
+    let room = usize::try_from(s.set.spec.replicas.saturating_sub(s.partition()))
+        .unwrap_or(0)
+        .saturating_sub(at_target);
+    let at_base = missing.saturating_sub(room);
     let taken: HashSet<&str> =
         pods.iter().map(|p| &*p.view.pod.name).chain(s.creating.iter().map(|(name, _)| &**name)).collect();
     let names =
@@ -32,6 +40,14 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], plan: &mut Plan) {
         let revision = if i < at_base { base.hash } else { target.hash };
         plan.actions.push(Action::Create { name, revision, group: steps::birth_group(s, revision) });
     }
+}
+
+/// Whether the pod counts for the target: it runs it, or nothing more is needed before it may be written.
+fn is_or_will_be_at(target: RevisionHash, p: &Intended<'_>, journal: &Journal) -> bool {
+    let bound = |to: Option<RevisionHash>| to == Some(target) || p.intent.drains();
+    p.view.pod.revision == Some(target)
+        || p.intent == Intent::Relabel
+        || journal.entry(p.view.pod.uid).is_some_and(|e| bound(e.to))
 }
 
 fn dedup(names: impl Iterator<Item = Text>) -> impl Iterator<Item = Text> {

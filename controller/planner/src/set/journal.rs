@@ -36,10 +36,17 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// The pod's reservation after the write.
+    #[must_use]
+    pub fn entry(&self, uid: Uid) -> Option<&Entry> {
+        let at = self.next.binary_search_by_key(&uid, |e| e.uid);
+        at.ok().and_then(|at| self.next.get(at))
+    }
+
     /// Whether the pod stays reserved and may be acted on.
     #[must_use]
     pub fn holds(&self, uid: Uid) -> bool {
-        self.next.binary_search_by_key(&uid, |e| e.uid).is_ok() && !self.unfenced.contains(&uid)
+        self.entry(uid).is_some() && !self.unfenced.contains(&uid)
     }
 }
 

@@ -31,7 +31,7 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     let intents = intent::assign(s, target);
     let journal = journal::plan(s, &intents);
     steps::plan(s, &intents, &journal, &mut plan);
-    create::plan(s, &intents, &mut plan);
+    create::plan(s, &intents, &journal, &mut plan);
     journal::write(s, &journal, &mut plan);
     plan
 }
