@@ -21,7 +21,10 @@ impl Clock {
     #[allow(clippy::disallowed_methods, reason = "snapshots get their time here")]
     pub(crate) fn now(&self) -> Now {
         let mono = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Now { wall: Seconds(jiff::Timestamp::now().as_second()), mono: Millis(mono.saturating_add(3_600_000)) }
+        Now {
+            wall: Seconds(jiff::Timestamp::now().as_second()),
+            mono: Millis(mono.saturating_add(3_600_000)),
+        }
     }
 
     /// The instant of a monotonic reading.

@@ -6,11 +6,7 @@ mod wakes;
 use std::{sync::Arc, time::Instant};
 
 use cafe_planner::time::Millis;
-use futures::{
-    FutureExt, StreamExt,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::Client;
 
 use crate::{
@@ -21,11 +17,8 @@ use crate::{
     lease::Claim,
     metrics::Metrics,
     report::Reporter,
-    watch::Frames,
-    world::{
-        Owner, World,
-        plan::Planned,
-    },
+    watch::{Frame, Frames, Observed},
+    world::{Owner, World, plan::Planned},
 };
 use wakes::Wakes;
 
@@ -123,7 +116,9 @@ impl Engine {
         let mut held = false;
         loop {
             self.tick();
-            let wake = tokio::time::Instant::from_std(self.clock.instant(self.wakes.next().unwrap_or(self.next_tick).min(self.next_tick)));
+            let wake = tokio::time::Instant::from_std(
+                self.clock.instant(self.wakes.next().unwrap_or(self.next_tick).min(self.next_tick)),
+            );
             tokio::select! {
                 () = &mut stop => break,
                 now_held = claim.changed() => {
@@ -138,7 +133,7 @@ impl Engine {
                     }
                 }
                 frame = self.frames.next() => {
-                    self.world.fold(frame.ok_or(EngineError::WatchesEnded)?);
+                    self.fold(frame.ok_or(EngineError::WatchesEnded)?);
                     self.drain_frames();
                 }
                 Some(done) = self.in_flight.next(), if !self.in_flight.is_empty() => {
@@ -168,10 +163,17 @@ impl Engine {
     fn drain_frames(&mut self) {
         for _ in 0..FRAMES_AT_ONCE {
             match self.frames.next().now_or_never() {
-                Some(Some(frame)) => self.world.fold(frame),
+                Some(Some(frame)) => self.fold(frame),
                 _ => break,
             }
         }
+    }
+
+    fn fold(&mut self, frame: Frame) {
+        if let Observed::Broken(kind, _) = &frame.event {
+            self.metrics.watch_restarted(kind);
+        }
+        self.world.fold(frame);
     }
 
     fn check_complete(&mut self) {
@@ -195,6 +197,9 @@ impl Engine {
         }
         self.next_tick = Millis(now.0 + TICK);
         self.world.sweep();
+        for (namespace, name) in self.world.take_departed() {
+            self.metrics.forget_deployment(&namespace, &name);
+        }
         for (kind, count) in self.world.counts() {
             self.metrics.set_world_objects(kind.resource(), count);
         }
@@ -297,7 +302,9 @@ impl Engine {
     fn begin(&mut self, call: &Call) {
         match &call.target {
             Target::Existing { uid, .. } => self.world.begin_write(*uid),
-            Target::NewPod { name, revision } => self.world.memory(call.owner).creating.push((name.clone(), *revision)),
+            Target::NewPod { name, revision } => {
+                self.world.memory(call.owner).creating.push((name.clone(), *revision))
+            }
             Target::New => self.world.memory(call.owner).births += 1,
             Target::Proof(_) => self.world.memory(call.owner).proving = true,
         }

@@ -31,8 +31,9 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn log(args: &RunArgs) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&args.log_filter)
-        .map_err(|e| anyhow::anyhow!("--log-filter {:?}: {e}; an example: info,cafe_controller=debug", args.log_filter))?;
+    let filter = EnvFilter::try_new(&args.log_filter).map_err(|e| {
+        anyhow::anyhow!("--log-filter {:?}: {e}; an example: info,cafe_controller=debug", args.log_filter)
+    })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Json => log.json().flatten_event(true).init(),

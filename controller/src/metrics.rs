@@ -25,10 +25,6 @@ pub(crate) use objects::{DeploymentFigures, ReplicaFigures};
 
 /// Seconds: from an action of the planner to a slow API call.
 const QUICK: [f64; 11] = [0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
-/// Seconds: what happens to a pod, from 0.1 s to 20 min.
-const PODS: [f64; 10] = [0.1, 0.5, 1.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1200.0];
-/// Seconds: what happens to an application, from 10 s to 24 h.
-const RELEASES: [f64; 9] = [10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0];
 
 /// Label names and values, in order.
 type Labels<const N: usize> = [(&'static str, &'static str); N];
@@ -53,12 +49,7 @@ pub(crate) struct Metrics {
 #[derive(Debug, Clone)]
 struct Figures {
     objects: Arc<Objects>,
-    release_duration: Histograms<Labels<1>>,
-    release_waiting: Histograms<Labels<1>>,
-    group_duration: Histograms<Labels<1>>,
     pod_updates: Counters<2>,
-    pod_update_duration: Histograms<Labels<2>>,
-    drain: Histograms<Labels<1>>,
     actions: Counters<2>,
     plans: Counters<1>,
     plan_duration: Histograms<Labels<1>>,
@@ -75,12 +66,7 @@ impl Default for Figures {
     fn default() -> Self {
         Self {
             objects: Arc::default(),
-            release_duration: histograms(|| Histogram::new(RELEASES)),
-            release_waiting: histograms(|| Histogram::new(RELEASES)),
-            group_duration: histograms(|| Histogram::new(RELEASES)),
             pod_updates: Family::default(),
-            pod_update_duration: histograms(|| Histogram::new(PODS)),
-            drain: histograms(|| Histogram::new(PODS)),
             actions: Family::default(),
             plans: Family::default(),
             plan_duration: histograms(|| Histogram::new(QUICK)),
@@ -107,17 +93,7 @@ impl Figures {
         to.register("build", "The build that answers", build);
         to.register("leader", "1 while this replica may write", self.leader.clone());
         to.register_collector(Box::new(Arc::clone(&self.objects)));
-        let help = "Seconds from the start of a release to its end, by outcome";
-        to.register("release_duration_seconds", help, self.release_duration.clone());
-        let help = "Seconds of a release spent waiting for a confirmation, by outcome";
-        to.register("release_wait_seconds", help, self.release_waiting.clone());
-        let help = "Seconds from the first to the last pod of a group, by kind";
-        to.register("group_duration_seconds", help, self.group_duration.clone());
         to.register("pod_updates", "Pods updated, by mode and result", self.pod_updates.clone());
-        let help = "Seconds a pod spent in a phase of its update";
-        to.register("pod_update_duration_seconds", help, self.pod_update_duration.clone());
-        let help = "Seconds until a pod was out of all traffic, by result";
-        to.register("traffic_drain_seconds", help, self.drain.clone());
         to.register("actions", "Actions carried out, by result", self.actions.clone());
         to.register("plan", "Plans made, by kind of their owner", self.plans.clone());
         to.register("plan_duration_seconds", "Seconds one plan took", self.plan_duration.clone());
@@ -160,46 +136,14 @@ impl Metrics {
         self.figures.objects.forget(namespace, name);
     }
 
-    /// A release ended after `total`, of which it waited `waiting` for confirmations.
-    /// `outcome`: completed, aborted, rolled_back, superseded or failed.
-    pub(crate) fn release_ended(
-        &self,
-        namespace: &str,
-        name: &str,
-        outcome: &'static str,
-        total: Duration,
-        waiting: Duration,
-    ) {
+    /// A release ended. `outcome`: completed, rolled_back or superseded.
+    pub(crate) fn release_ended(&self, namespace: &str, name: &str, outcome: &'static str) {
         self.figures.objects.release_ended(namespace, name, outcome);
-        let labels = [("outcome", outcome)];
-        self.figures.release_duration.get_or_create(&labels).observe(total.as_secs_f64());
-        self.figures.release_waiting.get_or_create(&labels).observe(waiting.as_secs_f64());
     }
 
-    /// A group ended. `kind`: beta, batch, scale or rollback.
-    pub(crate) fn group_ended(&self, kind: &'static str, duration: Duration) {
-        self.figures.group_duration.get_or_create(&[("kind", kind)]).observe(duration.as_secs_f64());
-    }
-
-    /// A pod gave its place in one unit to another unit.
-    pub(crate) fn rescheduled(&self, namespace: &str, name: &str, from_unit: &str, to_unit: &str) {
-        self.figures.objects.rescheduled(namespace, name, from_unit, to_unit);
-    }
-
-    /// The update of a pod ended. `mode`: in_place or recreate; `result`: ok or a reason.
+    /// The write that moves a pod was answered. `mode`: in_place, metadata or recreate; `result`: the answer's reason.
     pub(crate) fn pod_updated(&self, mode: &'static str, result: &'static str) {
         self.figures.pod_updates.get_or_create(&[("mode", mode), ("result", result)]).inc();
-    }
-
-    /// A pod went through one phase of its update. `phase`: drain, swap or ready.
-    pub(crate) fn pod_update_phase(&self, mode: &'static str, phase: &'static str, duration: Duration) {
-        let labels = [("mode", mode), ("phase", phase)];
-        self.figures.pod_update_duration.get_or_create(&labels).observe(duration.as_secs_f64());
-    }
-
-    /// A pod left the traffic. `result`: clean or timeout.
-    pub(crate) fn drained(&self, result: &'static str, duration: Duration) {
-        self.figures.drain.get_or_create(&[("result", result)]).observe(duration.as_secs_f64());
     }
 
     /// One action was carried out. `result` is the reason of its outcome.

@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use cafe_crds::{deployment::CafeDeploymentStatus, names::{GROUP, VERSION}, reason};
+use cafe_crds::{
+    deployment::CafeDeploymentStatus,
+    names::{GROUP, VERSION},
+    reason,
+};
 use cafe_planner::{
     Text,
     deployment::{Deployment, Event},
@@ -47,7 +51,13 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// A reporter that signs as `instance`.
     pub(crate) fn new(client: Client, instance: String) -> Self {
-        Self { client, instance, waiting: VecDeque::new(), telling: FuturesUnordered::new(), told: HashSet::new() }
+        Self {
+            client,
+            instance,
+            waiting: VecDeque::new(),
+            telling: FuturesUnordered::new(),
+            told: HashSet::new(),
+        }
     }
 
     /// Drives the events on their way; pending for ever while there are none.
@@ -63,7 +73,13 @@ impl Reporter {
         let Owner::Deployment(uid) = call.owner else { return };
         let Some(record) = world.deployments.get(&uid) else { return };
         for event in &call.events {
-            tracing::info!(reason = event.reason, namespace = &*call.namespace, name = &*record.deployment.name, "{}", event.note);
+            tracing::info!(
+                reason = event.reason,
+                namespace = &*call.namespace,
+                name = &*record.deployment.name,
+                "{}",
+                event.note
+            );
             self.tell(&subject(&record.deployment), event);
         }
     }
@@ -73,7 +89,13 @@ impl Reporter {
         for event in notices {
             let key = key(deployment.uid, &event);
             if self.told.insert(key) {
-                tracing::warn!(reason = event.reason, namespace = &*deployment.namespace, name = &*deployment.name, "{}", event.note);
+                tracing::warn!(
+                    reason = event.reason,
+                    namespace = &*deployment.namespace,
+                    name = &*deployment.name,
+                    "{}",
+                    event.note
+                );
                 self.tell(&subject(deployment), &event);
             }
         }
@@ -83,7 +105,9 @@ impl Reporter {
     pub(crate) fn refused(&mut self, world: &World, call: &Call, refusal: &Refusal) {
         let (subject, uid) = match call.owner {
             Owner::Deployment(uid) => (world.deployments.get(&uid).map(|r| subject(&r.deployment)), uid),
-            Owner::Set(uid) => (world.sets.get(&uid).map(|r| set_subject(&r.namespace, &r.set.name, uid)), uid),
+            Owner::Set(uid) => {
+                (world.sets.get(&uid).map(|r| set_subject(&r.namespace, &r.set.name, uid)), uid)
+            }
         };
         let Some(subject) = subject else { return };
         let note = format!("{} {}: {}", call.decision, call.name, refusal.message);
@@ -93,12 +117,26 @@ impl Reporter {
         }
     }
 
+    /// Counts the answer to a write that moves a pod.
+    pub(crate) fn counted(&self, metrics: &Metrics, call: &Call, result: &'static str) {
+        let mode = match call.decision {
+            "UpdateInPlace" => "in_place",
+            "UpdateMetadata" => "metadata",
+            "DeleteToRecreate" => "recreate",
+            _ => return,
+        };
+        metrics.pod_updated(mode, result);
+    }
+
     /// Brings the figures of a CafeDeployment up to date after its status was written.
     pub(crate) fn figures(&self, world: &World, metrics: &Metrics, call: &Call) {
         let (Owner::Deployment(uid), true) = (call.owner, call.is_status) else { return };
         let Some(record) = world.deployments.get(&uid) else { return };
         let d = &record.deployment;
         metrics.set_deployment(&d.namespace, &d.name, figures(d, &d.status));
+        for outcome in call.events.iter().filter_map(|e| outcome(e.reason)) {
+            metrics.release_ended(&d.namespace, &d.name, outcome);
+        }
     }
 
     fn tell(&mut self, subject: &Subject, event: &Event) {
@@ -124,6 +162,16 @@ impl Reporter {
             };
             self.telling.push(tell.boxed());
         }
+    }
+}
+
+/// The outcome an event tells of, as a metric label.
+fn outcome(reason: &str) -> Option<&'static str> {
+    match reason {
+        reason::RELEASE_COMPLETED => Some("completed"),
+        reason::ROLLBACK_COMPLETED => Some("rolled_back"),
+        reason::RELEASE_SUPERSEDED => Some("superseded"),
+        _ => None,
     }
 }
 
@@ -168,7 +216,9 @@ fn request(subject: &Subject, event: &Event, instance: &str) -> http::Request<Ve
     if let Ok(uri) = uri.parse() {
         *request.uri_mut() = uri;
     }
-    request.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    request
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     request
 }
 

@@ -23,13 +23,23 @@ const STREAMS_LISTS: u32 = 34;
 /// Runs the controller until SIGTERM or SIGINT.
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let client = client::connect(args.kubeconfig.as_deref().map(Path::new)).await?;
-    let version = client.apiserver_version().await.context("the API server does not answer: check its address and this client's rights")?;
-    let streaming = version.minor.trim_end_matches('+').parse().is_ok_and(|minor: u32| minor >= STREAMS_LISTS);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), kubernetes = version.git_version, identity = args.identity, "starting");
+    let version = client
+        .apiserver_version()
+        .await
+        .context("the API server does not answer: check its address and this client's rights")?;
+    let streaming =
+        version.minor.trim_end_matches('+').parse().is_ok_and(|minor: u32| minor >= STREAMS_LISTS);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        kubernetes = version.git_version,
+        identity = args.identity,
+        "starting"
+    );
 
     let metrics = Metrics::default();
     let health = Arc::new(Health::default());
     let admin = admin::start(args.admin_address, metrics.clone(), health.clone())?;
+    tracing::info!(address = %admin.address(), "serves probes and metrics");
     let (stop, stopped) = signal::channel(false);
     let (claim, election) = elect(&args, &client, stopped);
 
@@ -62,7 +72,8 @@ fn elect(
     if args.no_leader_election {
         return (Claim::always(), None);
     }
-    let (election, claim) = Election::new(client.clone(), &args.namespace, &args.identity, args.lease_duration());
+    let (election, claim) =
+        Election::new(client.clone(), &args.namespace, &args.identity, args.lease_duration());
     let stop = async move {
         // The sender lives until the engine has ended; its loss means the same.
         let _ = stopped.wait_for(|stop| *stop).await;
@@ -72,7 +83,8 @@ fn elect(
 
 async fn told_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {

@@ -1,5 +1,6 @@
 //! Every watch of the controller, one line each: this list is the table of read rights it needs.
 
+use cafe_planner::Text;
 use futures::{
     StreamExt,
     stream::{BoxStream, SelectAll},
@@ -12,7 +13,6 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use cafe_planner::Text;
 use serde::de::DeserializeOwned;
 
 use crate::observe::slim::{DeploymentObject, PodObject, RevisionObject, SetObject, SliceObject};
@@ -26,6 +26,10 @@ pub(crate) struct Frame {
 }
 
 /// What a watch brings.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "frames are folded as they come; a box would cost more than the space"
+)]
 pub(crate) enum Observed {
     /// A CafeDeployment.
     Deployment(Event<DeserializeGuard<DeploymentObject>>),
@@ -50,8 +54,11 @@ const WATCH_SECONDS: u32 = 60;
 /// Starts the watches, in these namespaces or (none given) in all.
 pub(crate) fn all(client: &Client, namespaces: &[String], streaming: bool) -> Frames {
     let mut frames = SelectAll::new();
-    let scopes: Vec<Option<&str>> =
-        if namespaces.is_empty() { vec![None] } else { namespaces.iter().map(|n| Some(n.as_str())).collect() };
+    let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
+        vec![None]
+    } else {
+        namespaces.iter().map(|n| Some(n.as_str())).collect()
+    };
     for scope in scopes {
         frames.push(watch(client, scope, streaming, "cafedeployments", Observed::Deployment));
         frames.push(watch(client, scope, streaming, "inplacesets", Observed::Set));
@@ -73,7 +80,12 @@ fn watch<K>(
     observed: fn(Event<K>) -> Observed,
 ) -> BoxStream<'static, Frame>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
 {
     let api: Api<K> = match scope {
         Some(namespace) => Api::namespaced(client.clone(), namespace),

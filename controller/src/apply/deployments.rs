@@ -2,19 +2,22 @@
 
 use cafe_crds::{
     inplaceset::InPlaceSetSpec,
-    names::{ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME, GROUP, LABEL_REVISION, LABEL_UNIT, VERSION},
+    names::{ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME, GROUP, LABEL_UNIT, VERSION},
 };
 use cafe_planner::{
     Text,
     deployment::{Action, action::Step},
     identity::Uid,
+    revision::Outcome,
     set::SetSpec,
 };
 use serde_json::{Value, json};
 
 use super::{
     Call, Target,
-    requests::{PatchType, create, delete, owned_by, patch, precondition, replace_on},
+    requests::{
+        Owned, PatchType, create, delete, metadata, owned_by, patch, replace_on, revision_body, revision_name,
+    },
 };
 use crate::world::{DeploymentRecord, Kind, Owner, World};
 
@@ -41,17 +44,31 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
     };
     let call = match action {
         Action::CreateRevision { number, hash } => {
-            let name: Text = format!("{}-{hash}", d.name).into();
-            let body = revision_body(record, &name, number, &hash.to_string());
-            of(Kind::Revision, &name, Target::New, "create", "CreateRevision", create(Kind::Revision, &d.namespace, &body))
+            let name: Text = revision_name(&d.name, hash).into();
+            let owner = Owned {
+                kind: "CafeDeployment",
+                name: &d.name,
+                namespace: &d.namespace,
+                uid: d.uid,
+                selector: &d.spec.selector,
+            };
+            let body = revision_body(&owner, &record.content, number, hash);
+            of(
+                Kind::Revision,
+                &name,
+                Target::New,
+                "create",
+                "CreateRevision",
+                create(Kind::Revision, &d.namespace, &body),
+            )
         }
         Action::WriteRevision { name, uid, rv, number, older, outcome } => {
             let older: Vec<String> = older.iter().map(ToString::to_string).collect();
             let older = (!older.is_empty()).then(|| older.join(","));
-            let mut metadata = precondition(uid, rv);
-            metadata["annotations"] =
-                json!({ANNOTATION_OLDER_REVISIONS: older, ANNOTATION_OUTCOME: outcome.map(|o| o.as_str())});
-            let body = json!({"metadata": metadata, "revision": number});
+            let annotations =
+                json!({ANNOTATION_OLDER_REVISIONS: older, ANNOTATION_OUTCOME: outcome.map(Outcome::as_str)});
+            let body =
+                json!({"metadata": metadata(uid, rv, [("annotations", annotations)]), "revision": number});
             let request = patch(Kind::Revision, &d.namespace, &name, "", PatchType::Merge, &body);
             of(Kind::Revision, &name, Target::Existing { uid, rv }, "patch", "WriteRevision", request)
         }
@@ -77,25 +94,13 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
             let body = replace_on(d.uid, rv, "/status", &status);
             let request = patch(Kind::Deployment, &d.namespace, &d.name, "/status", PatchType::Json, &body);
             let target = Target::Existing { uid: d.uid, rv };
-            Call { is_status: true, ..of(Kind::Deployment, &d.name, target, "patch_status", "WriteStatus", request) }
+            Call {
+                is_status: true,
+                ..of(Kind::Deployment, &d.name, target, "patch_status", "WriteStatus", request)
+            }
         }
     };
     Some(call)
-}
-
-fn revision_body(record: &DeploymentRecord, name: &Text, number: i64, hash: &str) -> Value {
-    let d = &record.deployment;
-    let mut labels = d.spec.selector.match_labels.clone();
-    labels.insert(LABEL_REVISION.to_owned(), hash.to_owned());
-    json!({
-        "apiVersion": "apps/v1", "kind": "ControllerRevision",
-        "metadata": {
-            "name": &**name, "namespace": &*d.namespace, "labels": labels,
-            "ownerReferences": owned_by("CafeDeployment", &d.name, d.uid),
-        },
-        "data": record.content.to_data(),
-        "revision": number,
-    })
 }
 
 fn set_body(world: &World, record: &DeploymentRecord, name: &Text, spec: &SetSpec) -> Option<Value> {

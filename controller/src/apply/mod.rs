@@ -5,7 +5,11 @@ mod pods;
 mod requests;
 mod sets;
 
-use cafe_planner::{Text, deployment::Event, identity::{Op, RevisionHash, Uid}};
+use cafe_planner::{
+    Text,
+    deployment::Event,
+    identity::{Op, RevisionHash, Uid},
+};
 use kube::Client;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -95,7 +99,11 @@ pub(crate) async fn send(client: &Client, call: &mut Call) -> Outcome<Answer> {
 }
 
 /// Sends a request that is answered by an object of `kind`.
-pub(crate) async fn fetch(client: &Client, kind: Kind, request: http::Request<Vec<u8>>) -> Result<Answer, CallError> {
+pub(crate) async fn fetch(
+    client: &Client,
+    kind: Kind,
+    request: http::Request<Vec<u8>>,
+) -> Result<Answer, CallError> {
     match kind {
         Kind::Deployment => receive(client, request).await.map(|o| Answer::Deployment(Box::new(o))),
         Kind::Set => receive(client, request).await.map(|o| Answer::Set(Box::new(o))),
@@ -105,6 +113,9 @@ pub(crate) async fn fetch(client: &Client, kind: Kind, request: http::Request<Ve
     }
 }
 
-async fn receive<T: DeserializeOwned>(client: &Client, request: http::Request<Vec<u8>>) -> Result<T, CallError> {
+async fn receive<T: DeserializeOwned>(
+    client: &Client,
+    request: http::Request<Vec<u8>>,
+) -> Result<T, CallError> {
     client::call(client.request::<T>(request)).await
 }

@@ -1,9 +1,7 @@
 //! The bodies of pod writes: birth, W1, W2, W3.
 
 use cafe_crds::{
-    names::{
-        ANNOTATION_IN_PLACE, DRAIN_REASON_PREFIX, GATE, LABEL_GROUP, LABEL_REVISION, LABEL_UNIT,
-    },
+    names::{ANNOTATION_IN_PLACE, DRAIN_REASON_PREFIX, GATE, LABEL_GROUP, LABEL_REVISION, LABEL_UNIT},
     time::Seconds,
 };
 use cafe_planner::{
@@ -15,14 +13,20 @@ use cafe_planner::{
 };
 use serde_json::{Map, Value, json};
 
-use super::requests::{owned_by, precondition};
+use super::requests::{metadata, owned_by};
 use crate::{
     observe::{content::Content, pod::Record},
     world::SetRecord,
 };
 
 /// A new pod: the template with our labels, the readiness gate, and the unit's place.
-pub(super) fn birth(set: &SetRecord, content: &Content, name: &Text, revision: RevisionHash, group: Option<&Text>) -> Value {
+pub(super) fn birth(
+    set: &SetRecord,
+    content: &Content,
+    name: &Text,
+    revision: RevisionHash,
+    group: Option<&Text>,
+) -> Value {
     let mut labels = strings(&content.template, "/metadata/labels");
     labels.insert(LABEL_REVISION.into(), revision.to_string().into());
     if let Some(placement) = &set.set.spec.placement {
@@ -86,6 +90,7 @@ fn add_affinity(spec: &mut Value, key: &str, value: &str) {
 }
 
 /// The field of an object, made when it is absent or null.
+#[allow(clippy::indexing_slicing, reason = "indexing an object of serde_json by a name makes the field")]
 fn entry<'a>(value: &'a mut Value, field: &str, default: fn() -> Value) -> &'a mut Value {
     if !value.is_object() {
         *value = json!({});
@@ -101,7 +106,7 @@ fn entry<'a>(value: &'a mut Value, field: &str, default: fn() -> Value) -> &'a m
 /// nothing to add (observed with 1.36: without `observedGeneration` it patches once more).
 pub(super) fn take_out(on: &On, op: Op, pod: &Pod, now: Seconds) -> Value {
     json!({
-        "metadata": precondition(on.uid, on.rv),
+        "metadata": metadata(on.uid, on.rv, []),
         "status": {"conditions": [
             {
                 "type": GATE, "status": "False", "reason": format!("{DRAIN_REASON_PREFIX}{op}"),
@@ -119,7 +124,7 @@ pub(super) fn take_out(on: &On, op: Op, pod: &Pod, now: Seconds) -> Value {
 /// W3. Ready is the kubelet's to turn True.
 pub(super) fn put_back(on: &On, now: Seconds) -> Value {
     json!({
-        "metadata": precondition(on.uid, on.rv),
+        "metadata": metadata(on.uid, on.rv, []),
         "status": {"conditions": [
             {"type": GATE, "status": "True", "reason": "Serving", "message": "", "lastTransitionTime": now},
         ]},
@@ -128,9 +133,8 @@ pub(super) fn put_back(on: &On, now: Seconds) -> Value {
 
 /// A write that changes nothing but the resource version.
 pub(super) fn touch(on: &On, record: &InPlace, now: Seconds) -> Value {
-    let mut metadata = precondition(on.uid, on.rv);
-    metadata["annotations"] = json!({ANNOTATION_IN_PLACE: text(&Record::new(record, None, now))});
-    json!({"metadata": metadata})
+    let annotations = json!({ANNOTATION_IN_PLACE: text(&Record::new(record, None, now))});
+    json!({"metadata": metadata(on.uid, on.rv, [("annotations", annotations)])})
 }
 
 /// W2: new images, the labels and annotations that changed with the template, and the record, in one patch.
@@ -143,22 +147,20 @@ pub(super) fn update(on: &On, change: &Change<'_>, now: Seconds) -> Value {
     }
     let mut annotations = differences(change.before.map(|f| &f.annotations), &change.after.annotations);
     if let Some(record) = change.record {
-        annotations.insert(ANNOTATION_IN_PLACE.into(), text(&Record::new(record, Some(revision), now)).into());
+        annotations
+            .insert(ANNOTATION_IN_PLACE.into(), text(&Record::new(record, Some(revision), now)).into());
     }
-    let mut metadata = precondition(on.uid, on.rv);
-    metadata["labels"] = Value::Object(labels);
-    metadata["annotations"] = Value::Object(annotations);
-    let list = |sidecar: bool| -> Vec<Value> {
+    let changes = [("labels", Value::Object(labels)), ("annotations", Value::Object(annotations))];
+    let list = |sidecar: bool| -> Option<Value> {
         let images = change.images.iter().filter(|(_, _, s)| *s == sidecar);
-        images.map(|(name, image, _)| json!({"name": &**name, "image": &**image})).collect()
+        let images: Vec<Value> =
+            images.map(|(name, image, _)| json!({"name": &**name, "image": &**image})).collect();
+        (!images.is_empty()).then_some(Value::Array(images))
     };
-    let mut body = json!({"metadata": metadata});
-    for (field, images) in [("containers", list(false)), ("initContainers", list(true))] {
-        if !images.is_empty() {
-            body["spec"][field] = Value::Array(images);
-        }
-    }
-    body
+    let lists = [("containers", list(false)), ("initContainers", list(true))];
+    let spec: Value =
+        lists.into_iter().filter_map(|(field, images)| Some((field.to_owned(), images?))).collect();
+    json!({"metadata": metadata(on.uid, on.rv, changes), "spec": spec})
 }
 
 /// What W2 changes.
@@ -183,8 +185,13 @@ fn differences(
     after: &std::collections::BTreeMap<Text, Text>,
 ) -> Map<String, Value> {
     let old = |key: &Text| before.and_then(|b| b.get(key));
-    let set = after.iter().filter(|(k, v)| old(k) != Some(v)).map(|(k, v)| (k.to_string(), Value::from(&**v)));
-    let gone = before.into_iter().flatten().filter(|(k, _)| !after.contains_key(*k)).map(|(k, _)| (k.to_string(), Value::Null));
+    let set =
+        after.iter().filter(|(k, v)| old(k) != Some(v)).map(|(k, v)| (k.to_string(), Value::from(&**v)));
+    let gone = before
+        .into_iter()
+        .flatten()
+        .filter(|(k, _)| !after.contains_key(*k))
+        .map(|(k, _)| (k.to_string(), Value::Null));
     set.chain(gone).collect()
 }
 
@@ -202,7 +209,11 @@ mod tests {
             {"matchExpressions": [{"key": "disk", "operator": "Exists"}]}, {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n"]}]},
         ]}}}});
         add_affinity(&mut spec, "cafe.dev/cell", "CellA");
-        let terms = spec.pointer("/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms").unwrap();
+        let terms = spec
+            .pointer(
+                "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms",
+            )
+            .unwrap();
         for term in terms.as_array().unwrap() {
             let expressions = term["matchExpressions"].as_array().unwrap();
             assert_eq!(expressions.last().unwrap()["values"], json!(["CellA"]));
@@ -213,7 +224,8 @@ mod tests {
 
     #[test]
     fn a_label_that_the_template_drops_is_taken_off_and_foreign_ones_are_not_mentioned() {
-        let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (Text::from(*k), Text::from(*v))).collect();
+        let map =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (Text::from(*k), Text::from(*v))).collect();
         let (before, after) = (map(&[("a", "1"), ("b", "2"), ("c", "3")]), map(&[("a", "1"), ("b", "9")]));
         assert_eq!(Value::Object(differences(Some(&before), &after)), json!({"b": "9", "c": null}));
     }

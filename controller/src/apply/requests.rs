@@ -1,12 +1,15 @@
 //! The requests themselves: paths, verbs and preconditions.
 
-use cafe_crds::names::{FIELD_MANAGER, GROUP, VERSION};
-use cafe_planner::identity::Uid;
+use cafe_crds::{
+    names::{FIELD_MANAGER, GROUP, LABEL_REVISION, VERSION},
+    selector::Selector,
+};
+use cafe_planner::identity::{RevisionHash, Uid};
 use http::{Method, Request, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::world::Kind;
+use crate::{observe::content::Content, world::Kind};
 
 /// How a patch is merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +42,7 @@ fn collection(kind: Kind, namespace: &str) -> String {
     format!("{group}/namespaces/{namespace}/{}", kind.resource())
 }
 
-fn request(method: Method, uri: String, content_type: &'static str, body: Option<&Value>) -> Request<Vec<u8>> {
+fn request(method: Method, uri: &str, content_type: &'static str, body: Option<&Value>) -> Request<Vec<u8>> {
     // A JSON value always serialises; an empty body would be refused by the server, not silently accepted.
     let body = body.and_then(|b| serde_json::to_vec(b).ok()).unwrap_or_default();
     let mut request = Request::new(body);
@@ -54,7 +57,7 @@ fn request(method: Method, uri: String, content_type: &'static str, body: Option
 /// POST.
 pub(super) fn create(kind: Kind, namespace: &str, body: &Value) -> Request<Vec<u8>> {
     let uri = format!("{}?fieldManager={FIELD_MANAGER}", collection(kind, namespace));
-    request(Method::POST, uri, "application/json", Some(body))
+    request(Method::POST, &uri, "application/json", Some(body))
 }
 
 /// PATCH of an object or, with `subresource` (`/status`), of a part of it.
@@ -67,7 +70,7 @@ pub(super) fn patch(
     body: &Value,
 ) -> Request<Vec<u8>> {
     let uri = format!("{}/{name}{subresource}?fieldManager={FIELD_MANAGER}", collection(kind, namespace));
-    request(Method::PATCH, uri, how.content_type(), Some(body))
+    request(Method::PATCH, &uri, how.content_type(), Some(body))
 }
 
 /// DELETE of exactly this object in exactly this state.
@@ -76,23 +79,29 @@ pub(super) fn delete(kind: Kind, namespace: &str, name: &str, uid: Uid, rv: u64)
         "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
         "preconditions": {"uid": uid.to_string(), "resourceVersion": rv.to_string()},
     });
-    request(Method::DELETE, format!("{}/{name}", collection(kind, namespace)), "application/json", Some(&body))
+    request(
+        Method::DELETE,
+        &format!("{}/{name}", collection(kind, namespace)),
+        "application/json",
+        Some(&body),
+    )
 }
 
 /// A live LIST: without a resource version it is a quorum read.
 pub(super) fn list(kind: Kind, namespace: &str) -> Request<Vec<u8>> {
-    request(Method::GET, collection(kind, namespace), "application/json", None)
+    request(Method::GET, &collection(kind, namespace), "application/json", None)
 }
 
 /// A live GET of the object a call was about, after its outcome was lost.
 pub(crate) fn reread(call: &Call) -> Request<Vec<u8>> {
     let uri = format!("{}/{}", collection(call.kind, &call.namespace), call.name);
-    request(Method::GET, uri, "application/json", None)
+    request(Method::GET, &uri, "application/json", None)
 }
 
-/// The identity and state a patch applies to: anything else is a conflict.
-pub(super) fn precondition(uid: Uid, rv: u64) -> Value {
-    json!({"uid": uid.to_string(), "resourceVersion": rv.to_string()})
+/// The metadata of a patch: the identity and state it applies to (anything else is a conflict), and what it changes.
+pub(super) fn metadata<const N: usize>(uid: Uid, rv: u64, changes: [(&str, Value); N]) -> Value {
+    let identity = [("uid", Value::from(uid.to_string())), ("resourceVersion", Value::from(rv.to_string()))];
+    identity.into_iter().chain(changes).map(|(field, value)| (field.to_owned(), value)).collect()
 }
 
 /// A JSON patch that puts `value` at `path` as a whole, on exactly this object in exactly this state. Unlike a PUT it
@@ -111,4 +120,38 @@ pub(super) fn owned_by(kind: &str, name: &str, uid: Uid) -> Value {
         "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind, "name": name, "uid": uid.to_string(),
         "controller": true, "blockOwnerDeletion": true,
     }])
+}
+
+/// The body of a new ControllerRevision.
+pub(super) fn revision_body(owner: &Owned<'_>, content: &Content, number: i64, hash: RevisionHash) -> Value {
+    let mut labels = owner.selector.match_labels.clone();
+    labels.insert(LABEL_REVISION.to_owned(), hash.to_string());
+    json!({
+        "apiVersion": "apps/v1", "kind": "ControllerRevision",
+        "metadata": {
+            "name": revision_name(owner.name, hash), "namespace": owner.namespace, "labels": labels,
+            "ownerReferences": owned_by(owner.kind, owner.name, owner.uid),
+        },
+        "data": content.to_data(),
+        "revision": number,
+    })
+}
+
+/// The name of an owner's ControllerRevision.
+pub(super) fn revision_name(owner: &str, hash: RevisionHash) -> String {
+    format!("{owner}-{hash}")
+}
+
+/// The owner of a ControllerRevision.
+pub(super) struct Owned<'a> {
+    /// Kind of the owner.
+    pub(super) kind: &'static str,
+    /// Its name.
+    pub(super) name: &'a str,
+    /// Its namespace.
+    pub(super) namespace: &'a str,
+    /// Its uid.
+    pub(super) uid: Uid,
+    /// Its selector, whose labels the revision carries.
+    pub(super) selector: &'a Selector,
 }

@@ -12,7 +12,9 @@ use cafe_planner::{
 use super::{
     Call, Target,
     pods::{self, Change},
-    requests::{self, PatchType, create, delete, list, patch, replace_on},
+    requests::{
+        self, Owned, PatchType, create, delete, list, patch, replace_on, revision_body, revision_name,
+    },
 };
 use crate::world::{Kind, Owner, SetRecord, World};
 
@@ -44,7 +46,8 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
         }
         Action::Update { on, from, to, group, images, record } => {
             let owner = set.set.owner.unwrap_or(uid);
-            let facts = |hash| world.revisions_of(owner).find(|r| r.revision.hash == hash).map(|r| &r.revision.facts);
+            let facts =
+                |hash| world.revisions_of(owner).find(|r| r.revision.hash == hash).map(|r| &r.revision.facts);
             let change = Change {
                 before: from.and_then(facts),
                 after: facts(to)?,
@@ -54,7 +57,12 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
                 record: record.as_ref(),
             };
             let decision = if record.is_some() { "UpdateInPlace" } else { "UpdateMetadata" };
-            Some(call.pod(&on, "patch", decision, patch_pod(set, &on, "", &pods::update(&on, &change, now.wall))))
+            Some(call.pod(
+                &on,
+                "patch",
+                decision,
+                patch_pod(set, &on, "", &pods::update(&on, &change, now.wall)),
+            ))
         }
         Action::Delete { on, why } => {
             let request = delete(Kind::Pod, &set.namespace, &on.pod, on.uid, on.rv);
@@ -65,20 +73,50 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
             };
             Some(call.pod(&on, "delete", decision, request))
         }
-        Action::ProveDrained { pods } => {
-            Some(call.of(Kind::Slice, Target::Proof(pods), "list", "ProveDrained", list(Kind::Slice, &set.namespace)))
+        Action::ProveDrained { pods } => Some(call.of(
+            Kind::Slice,
+            Target::Proof(pods),
+            "list",
+            "ProveDrained",
+            list(Kind::Slice, &set.namespace),
+        )),
+        Action::CreateRevision { number, hash } => {
+            let name = revision_name(&set.set.name, hash).into();
+            let owner = Owned {
+                kind: "InPlaceSet",
+                name: &set.set.name,
+                namespace: &set.namespace,
+                uid,
+                selector: &set.set.spec.selector,
+            };
+            let request =
+                create(Kind::Revision, &set.namespace, &revision_body(&owner, &set.content, number, hash));
+            Some(Call { name, ..call.of(Kind::Revision, Target::New, "create", "CreateRevision", request) })
+        }
+        Action::DeleteRevision { name, uid, rv } => {
+            let request = delete(Kind::Revision, &set.namespace, &name, uid, rv);
+            let target = Target::Existing { uid, rv };
+            Some(Call { name, ..call.of(Kind::Revision, target, "delete", "DeleteRevision", request) })
         }
         Action::WriteStatus { rv, status } => {
             let status = serde_json::to_value(&status).ok()?;
             let body = replace_on(uid, rv, "/status", &status);
             let request = patch(Kind::Set, &set.namespace, &set.set.name, "/status", PatchType::Json, &body);
             let target = Target::Existing { uid, rv };
-            Some(Call { is_status: true, ..call.of(Kind::Set, target, "patch_status", "WriteJournal", request) })
+            Some(Call {
+                is_status: true,
+                ..call.of(Kind::Set, target, "patch_status", "WriteJournal", request)
+            })
         }
     }
 }
 
-fn patch_pod(set: &SetRecord, on: &On, subresource: &str, body: &serde_json::Value) -> http::Request<Vec<u8>> {
+fn patch_pod(
+    set: &SetRecord,
+    on: &On,
+    subresource: &str,
+    body: &serde_json::Value,
+) -> http::Request<Vec<u8>> {
     requests::patch(Kind::Pod, &set.namespace, &on.pod, subresource, PatchType::Strategic, body)
 }
 
@@ -109,7 +147,13 @@ impl Builder<'_> {
         }
     }
 
-    fn pod(&self, on: &On, verb: &'static str, decision: &'static str, request: http::Request<Vec<u8>>) -> Call {
+    fn pod(
+        &self,
+        on: &On,
+        verb: &'static str,
+        decision: &'static str,
+        request: http::Request<Vec<u8>>,
+    ) -> Call {
         let target = Target::Existing { uid: on.uid, rv: on.rv };
         Call { name: on.pod.clone(), ..self.of(Kind::Pod, target, verb, decision, request) }
     }

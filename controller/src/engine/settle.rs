@@ -11,7 +11,7 @@ use futures::FutureExt;
 use super::{Done, Engine};
 use crate::{
     apply::{self, Answer, Call, Target},
-    client::{CallError, Outcome},
+    client::{CallError, Outcome, Retry},
     observe::slim::SliceList,
     world::{Kind, Owner},
 };
@@ -38,39 +38,52 @@ impl Engine {
         self.metrics.api_request(call.verb, call.kind.resource(), outcome.code(), took);
         self.metrics.action(call.decision, outcome.reason());
         self.world.mark(call.owner);
+        self.reporter.counted(&self.metrics, &call, outcome.reason());
+        let retry = outcome.retry();
         match outcome {
-            Outcome::Applied(answer) => self.applied(call, answer),
-            Outcome::Conflict => {
+            Outcome::Applied(answer) => self.applied(&call, answer),
+            Outcome::Conflict | Outcome::Gone => {
                 tracing::debug!(decision = call.decision, name = &*call.name, "outdated: looks again");
                 self.outdated(&call);
             }
-            Outcome::Gone => self.outdated(&call),
             Outcome::NotApplied(refusal) => {
                 tracing::warn!(
-                    decision = call.decision, resource = call.kind.resource(), namespace = &*call.namespace, name = &*call.name,
-                    reason = refusal.reason(), message = refusal.message, "refused"
+                    decision = call.decision,
+                    resource = call.kind.resource(),
+                    namespace = &*call.namespace,
+                    name = &*call.name,
+                    reason = refusal.reason(),
+                    message = refusal.message,
+                    "refused"
                 );
                 self.reporter.refused(&self.world, &call, &refusal);
                 self.release(&call);
-                self.rest(call.owner, None);
+                self.rest(call.owner, retry);
             }
-            Outcome::TooManyRequests { retry_after } => {
+            Outcome::TooManyRequests { .. } => {
                 self.release(&call);
-                self.rest(call.owner, Some(retry_after));
+                self.rest(call.owner, retry);
             }
             Outcome::Unknown(error) => {
                 tracing::warn!(
-                    decision = call.decision, resource = call.kind.resource(), namespace = &*call.namespace, name = &*call.name,
-                    error = &error as &dyn std::error::Error, "outcome unknown: reads the object before anything else"
+                    decision = call.decision,
+                    resource = call.kind.resource(),
+                    namespace = &*call.namespace,
+                    name = &*call.name,
+                    error = &error as &dyn std::error::Error,
+                    "outcome unknown: reads the object before anything else"
                 );
                 self.unknown(call);
             }
         }
     }
 
-    fn applied(&mut self, call: Call, answer: Answer) {
+    fn applied(&mut self, call: &Call, answer: Answer) {
         tracing::info!(
-            decision = call.decision, resource = call.kind.resource(), namespace = &*call.namespace, name = &*call.name,
+            decision = call.decision,
+            resource = call.kind.resource(),
+            namespace = &*call.namespace,
+            name = &*call.name,
             "applied"
         );
         self.world.memory(call.owner).failures = 0;
@@ -85,7 +98,7 @@ impl Engine {
         }
         let deletes = matches!(answer, Answer::Nothing);
         self.see(answer);
-        self.release(&call);
+        self.release(call);
         if let Target::Existing { uid, rv } = call.target {
             if call.kind == Kind::Pod {
                 self.world.fence(uid);
@@ -94,8 +107,8 @@ impl Engine {
                 self.world.fell_behind(call.kind, uid, rv);
             }
         }
-        self.reporter.applied(&self.world, &call);
-        self.reporter.figures(&self.world, &self.metrics, &call);
+        self.reporter.applied(&self.world, call);
+        self.reporter.figures(&self.world, &self.metrics, call);
     }
 
     /// What the live read says of each drain: proven from now on, or looked at again shortly.
@@ -122,9 +135,13 @@ impl Engine {
 
     fn see(&mut self, answer: Answer) {
         match answer {
-            Answer::Deployment(o) => self.world.see_answer(Kind::Deployment, *o, crate::world::World::see_deployment),
+            Answer::Deployment(o) => {
+                self.world.see_answer(Kind::Deployment, *o, crate::world::World::see_deployment)
+            }
             Answer::Set(o) => self.world.see_answer(Kind::Set, *o, crate::world::World::see_set),
-            Answer::Revision(o) => self.world.see_answer(Kind::Revision, *o, crate::world::World::see_revision),
+            Answer::Revision(o) => {
+                self.world.see_answer(Kind::Revision, *o, crate::world::World::see_revision)
+            }
             Answer::Pod(o) => self.world.see_answer(Kind::Pod, *o, crate::world::World::see_pod),
             Answer::Slices(_) | Answer::Nothing => {}
         }
@@ -148,7 +165,7 @@ impl Engine {
         self.release(call);
         match call.target {
             Target::Existing { uid, rv } => self.world.fell_behind(call.kind, uid, rv),
-            _ => self.rest(call.owner, None),
+            _ => self.rest(call.owner, Some(Retry::Backoff)),
         }
     }
 
@@ -157,7 +174,7 @@ impl Engine {
             Target::Existing { uid, .. } => self.world.unfence(*uid),
             Target::Proof(_) => {
                 self.release(&call);
-                self.rest(call.owner, None);
+                self.rest(call.owner, Some(Retry::Backoff));
                 return;
             }
             Target::NewPod { .. } | Target::New => {}
@@ -189,22 +206,33 @@ impl Engine {
                     self.world.remove(call.kind, uid);
                 }
                 self.release(&call);
-                self.rest(call.owner, None);
+                self.rest(call.owner, Some(Retry::Backoff));
             }
             Err(error) => {
-                tracing::warn!(name = &*call.name, error = &error as &dyn std::error::Error, "cannot read it: tries again");
+                tracing::warn!(
+                    name = &*call.name,
+                    error = &error as &dyn std::error::Error,
+                    "cannot read it: tries again"
+                );
                 self.reread(call, REREAD_PAUSE);
             }
         }
     }
 
-    /// Lets an owner rest after a failure: twice as long each time, or as long as the server asks for.
-    fn rest(&mut self, owner: Owner, asked: Option<Duration>) {
+    /// Lets an owner rest after a failure: twice as long each time, or as long as the server asks for. A refusal that
+    /// only a change can mend rests longest; the change itself ends the rest.
+    fn rest(&mut self, owner: Owner, retry: Option<Retry>) {
         let now = self.clock.now().mono;
         let memory = self.world.memory(owner);
-        let doubled = FIRST_PAUSE.checked_shl(memory.failures).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
+        let pause = match retry {
+            None | Some(Retry::Soon) => 0,
+            Some(Retry::Never) => LONGEST_PAUSE,
+            Some(Retry::After(pause)) => u64::try_from(pause.as_millis()).unwrap_or(LONGEST_PAUSE),
+            Some(Retry::Backoff) => {
+                FIRST_PAUSE.checked_shl(memory.failures).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
+            }
+        };
         memory.failures = (memory.failures + 1).min(16);
-        let pause = asked.map_or(doubled, |a| u64::try_from(a.as_millis()).unwrap_or(LONGEST_PAUSE));
         memory.resting_until = Some(Millis(now.0 + pause));
         self.world.mark(owner);
     }

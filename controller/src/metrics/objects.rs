@@ -62,8 +62,6 @@ impl ReplicaFigures {
 struct Entry {
     figures: DeploymentFigures,
     releases: BTreeMap<&'static str, u64>,
-    /// From unit, to unit.
-    reschedules: BTreeMap<(Box<str>, Box<str>), u64>,
 }
 
 /// Namespace and name.
@@ -82,12 +80,6 @@ impl Objects {
     pub(super) fn release_ended(&self, namespace: &str, name: &str, outcome: &'static str) {
         self.change(namespace, name, |entry| {
             *entry.releases.entry(outcome).or_default() += 1;
-        });
-    }
-
-    pub(super) fn rescheduled(&self, namespace: &str, name: &str, from: &str, to: &str) {
-        self.change(namespace, name, |entry| {
-            *entry.reschedules.entry((from.into(), to.into())).or_default() += 1;
         });
     }
 
@@ -176,15 +168,6 @@ fn draw_counters(table: &Table, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let [ns, name] = named(key);
         for (outcome, count) in &entry.releases {
             metric.encode_family(&[ns, name, ("outcome", outcome)])?.encode_counter(count, none)?;
-        }
-    }
-    let help = "Pods that gave their place to another unit";
-    let mut metric = to.encode_descriptor("reschedules", help, None, MetricType::Counter)?;
-    for (key, entry) in table {
-        let [ns, name] = named(key);
-        for ((from, to_unit), count) in &entry.reschedules {
-            let labels = [ns, name, ("from_unit", from.as_ref()), ("to_unit", to_unit.as_ref())];
-            metric.encode_family(&labels)?.encode_counter(count, none)?;
         }
     }
     Ok(())

@@ -44,11 +44,7 @@ fn a_deployment_that_is_gone_leaves_no_series() {
     let metrics = Metrics::default();
     let empty = text(&metrics);
     metrics.set_deployment("shop", "web", shop());
-    metrics.rescheduled("shop", "web", "CellA", "CellB");
-    assert_line(
-        &metrics,
-        r#"cafe_reschedules_total{namespace="shop",name="web",from_unit="CellA",to_unit="CellB"} 1"#,
-    );
+    metrics.release_ended("shop", "web", "completed");
     metrics.forget_deployment("shop", "web");
     assert_eq!(text(&metrics), empty);
 }
@@ -64,11 +60,8 @@ fn a_unit_that_is_gone_leaves_no_series() {
 #[test]
 fn counters_end_in_total_and_carry_their_labels() {
     let metrics = Metrics::default();
-    metrics.release_ended("shop", "web", "completed", Duration::from_secs(90), Duration::from_secs(40));
+    metrics.release_ended("shop", "web", "completed");
     metrics.pod_updated("in_place", "ok");
-    metrics.pod_update_phase("in_place", "drain", Duration::from_secs(4));
-    metrics.drained("clean", Duration::from_secs(4));
-    metrics.group_ended("beta", Duration::from_secs(30));
     metrics.action("PatchPod", "Applied");
     metrics.planned("InPlaceSet", Duration::from_micros(80));
     metrics.api_request("patch", "pods", 200, Duration::from_millis(3));
@@ -80,12 +73,7 @@ fn counters_end_in_total_and_carry_their_labels() {
     metrics.set_leader(true);
     for line in [
         r#"cafe_releases_total{namespace="shop",name="web",outcome="completed"} 1"#,
-        r#"cafe_release_duration_seconds_sum{outcome="completed"} 90.0"#,
-        r#"cafe_release_wait_seconds_sum{outcome="completed"} 40.0"#,
-        r#"cafe_group_duration_seconds_count{kind="beta"} 1"#,
         r#"cafe_pod_updates_total{mode="in_place",result="ok"} 1"#,
-        r#"cafe_pod_update_duration_seconds_count{mode="in_place",phase="drain"} 1"#,
-        r#"cafe_traffic_drain_seconds_count{result="clean"} 1"#,
         r#"cafe_actions_total{action="PatchPod",result="Applied"} 1"#,
         r#"cafe_plan_total{kind="InPlaceSet"} 1"#,
         r#"cafe_plan_duration_seconds_count{kind="InPlaceSet"} 1"#,

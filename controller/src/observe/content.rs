@@ -69,7 +69,11 @@ fn take_image(container: &mut Value, sidecar: bool, interner: &mut Interner) -> 
     let container = container.as_object_mut()?;
     let image = container.remove("image").unwrap_or_default();
     let name = container.get("name")?.as_str()?;
-    Some(ContainerImage { name: interner.text(name), image: interner.text(image.as_str().unwrap_or_default()), sidecar })
+    Some(ContainerImage {
+        name: interner.text(name),
+        image: interner.text(image.as_str().unwrap_or_default()),
+        sidecar,
+    })
 }
 
 fn texts(map: Option<&Value>, interner: &mut Interner) -> BTreeMap<Text, Text> {

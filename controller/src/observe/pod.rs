@@ -40,7 +40,9 @@ pub(crate) fn record(object: &PodObject, interner: &mut Interner) -> Option<Pod>
         phase: phase(status.phase.as_deref()),
         gate: condition(conditions, GATE)
             .map_or(Gate::Missing, |c| Gate::parse(&c.status, c.reason.as_deref().unwrap_or_default())),
-        ready_since: condition(conditions, "Ready").filter(|c| is_true(c)).map(|c| since(c.last_transition_time.as_ref())),
+        ready_since: condition(conditions, "Ready")
+            .filter(|c| is_true(c))
+            .map(|c| since(c.last_transition_time.as_ref())),
         containers_ready: condition(conditions, "ContainersReady").is_some_and(is_true),
         deletion_cost: annotation(DELETION_COST).and_then(|cost| cost.parse().ok()).unwrap_or_default(),
         protectors: protectors(meta.finalizers.as_deref().unwrap_or_default(), conditions, interner),
@@ -79,7 +81,8 @@ fn since(time: Option<&Time>) -> Seconds {
 }
 
 fn containers(object: &PodObject, interner: &mut Interner) -> Vec<Container> {
-    let sidecars = object.spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let sidecars =
+        object.spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
     let status = &object.status;
     let mut all: Vec<Container> =
         object.spec.containers.iter().map(|c| container(c, &status.container_statuses, interner)).collect();
@@ -111,7 +114,10 @@ fn protectors(finalizers: &[String], conditions: &[PodCondition], interner: &mut
     let one = |name: &str| Protector {
         name: interner.text(name),
         finalizer: held.clone().any(|f| f == name),
-        condition: conditions.iter().find(|c| c.type_.strip_prefix(PROTECTOR_PREFIX) == Some(name)).map(answer),
+        condition: conditions
+            .iter()
+            .find(|c| c.type_.strip_prefix(PROTECTOR_PREFIX) == Some(name))
+            .map(answer),
     };
     names.into_iter().map(one).collect()
 }
@@ -154,7 +160,11 @@ fn is_zero(n: &u32) -> bool {
 impl Record {
     /// The record of an update to `revision`.
     pub(crate) fn new(in_place: &InPlace, revision: Option<String>, at: Seconds) -> Self {
-        let ran = |r: &Ran| RanRecord { container: r.container.to_string(), id: r.id.to_string(), image: r.image.to_string() };
+        let ran = |r: &Ran| RanRecord {
+            container: r.container.to_string(),
+            id: r.id.to_string(),
+            image: r.image.to_string(),
+        };
         Self {
             op: in_place.op.to_string(),
             revision,
@@ -172,5 +182,9 @@ fn in_place(text: &str, interner: &mut Interner) -> Option<InPlace> {
         id: r.id.as_str().into(),
         image: interner.text(&r.image),
     };
-    Some(InPlace { op: record.op.parse().ok()?, ran: record.ran.iter().map(ran).collect(), fence: record.fence })
+    Some(InPlace {
+        op: record.op.parse().ok()?,
+        ran: record.ran.iter().map(ran).collect(),
+        fence: record.fence,
+    })
 }

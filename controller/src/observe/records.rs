@@ -36,12 +36,16 @@ fn identity(meta: &ObjectMeta) -> Option<(&str, Uid)> {
 }
 
 /// The record of a CafeDeployment.
-pub(crate) fn deployment(object: DeploymentObject, contents: &mut Contents) -> Option<(Deployment, std::sync::Arc<Content>)> {
+pub(crate) fn deployment(
+    object: DeploymentObject,
+    contents: &mut Contents,
+) -> Option<(Deployment, std::sync::Arc<Content>)> {
     let meta = &object.metadata.0;
     let (name, uid) = identity(meta)?;
     let spec = object.spec;
     let has_claims = !spec.volume_claim_templates.is_empty();
-    let (digest, content) = contents.store(Content { template: spec.template, claims: spec.volume_claim_templates });
+    let (digest, content) =
+        contents.store(Content { template: spec.template, claims: spec.volume_claim_templates });
     let deployment = Deployment {
         name: name.into(),
         namespace: meta.namespace.as_deref()?.into(),
@@ -78,7 +82,8 @@ pub(crate) fn set(
     let namespace = interner.text(meta.namespace.as_deref()?);
     let spec = object.spec;
     let has_claims = !spec.volume_claim_templates.is_empty();
-    let (digest, content) = contents.store(Content { template: spec.template, claims: spec.volume_claim_templates });
+    let (digest, content) =
+        contents.store(Content { template: spec.template, claims: spec.volume_claim_templates });
     let status = object.status.unwrap_or_default();
     let set = Set {
         name: name.into(),

@@ -23,7 +23,7 @@ const BURIED: usize = 4096;
 impl World {
     /// Takes one frame in.
     pub(crate) fn fold(&mut self, frame: Frame) {
-        let scope = frame.scope;
+        let scope = frame.scope.as_ref();
         match frame.event {
             Observed::Deployment(e) => self.fold_guarded(Kind::Deployment, scope, e, Self::see_deployment),
             Observed::Set(e) => self.fold_guarded(Kind::Set, scope, e, Self::see_set),
@@ -31,7 +31,11 @@ impl World {
             Observed::Pod(e) => self.fold_event(Kind::Pod, scope, e, Self::see_pod),
             Observed::Slice(e) => self.fold_event(Kind::Slice, scope, e, Self::see_slice),
             Observed::Broken(kind, error) => {
-                tracing::warn!(kind, error = &*error as &dyn std::error::Error, "watch broke and starts again");
+                tracing::warn!(
+                    kind,
+                    error = &*error as &dyn std::error::Error,
+                    "watch broke and starts again"
+                );
             }
         }
     }
@@ -40,7 +44,7 @@ impl World {
     fn fold_guarded<K: Resource<DynamicType = ()>>(
         &mut self,
         kind: Kind,
-        scope: Option<Text>,
+        scope: Option<&Text>,
         event: Event<DeserializeGuard<K>>,
         see: fn(&mut Self, K),
     ) where
@@ -85,9 +89,15 @@ impl World {
         }
     }
 
-    fn fold_event<K: Resource<DynamicType = ()>>(&mut self, kind: Kind, scope: Option<Text>, event: Event<K>, see: fn(&mut Self, K)) {
+    fn fold_event<K: Resource<DynamicType = ()>>(
+        &mut self,
+        kind: Kind,
+        scope: Option<&Text>,
+        event: Event<K>,
+        see: fn(&mut Self, K),
+    ) {
         match event {
-            Event::Init => self.relists.begin(kind, scope.as_ref()),
+            Event::Init => self.relists.begin(kind, scope),
             Event::InitApply(object) | Event::Apply(object) => {
                 if let Some(uid) = uid_of(object.meta()) {
                     self.relists.see(kind, uid);
@@ -95,8 +105,8 @@ impl World {
                 see(self, object);
             }
             Event::InitDone => {
-                let Some(seen) = self.relists.end(kind, scope.as_ref()) else { return };
-                for uid in self.uids(kind, scope.as_ref()) {
+                let Some(seen) = self.relists.end(kind, scope) else { return };
+                for uid in self.uids(kind, scope) {
                     if !seen.contains(&uid) {
                         self.remove(kind, uid);
                     }
@@ -111,7 +121,12 @@ impl World {
     }
 
     /// Takes in the object that answered a write, unless it is known to be gone by now.
-    pub(crate) fn see_answer<K: Resource<DynamicType = ()>>(&mut self, kind: Kind, object: K, see: fn(&mut Self, K)) {
+    pub(crate) fn see_answer<K: Resource<DynamicType = ()>>(
+        &mut self,
+        kind: Kind,
+        object: K,
+        see: fn(&mut Self, K),
+    ) {
         let Some(uid) = uid_of(object.meta()) else { return };
         if !self.buried.contains(&uid) {
             self.relists.see(kind, uid);
@@ -122,13 +137,20 @@ impl World {
     fn uids(&self, kind: Kind, scope: Option<&Text>) -> Vec<Uid> {
         let within = |namespace: &Text| scope.is_none_or(|s| s == namespace);
         match kind {
-            Kind::Deployment => {
-                self.deployments.iter().filter(|(_, r)| within(&r.deployment.namespace)).map(|(u, _)| *u).collect()
-            }
+            Kind::Deployment => self
+                .deployments
+                .iter()
+                .filter(|(_, r)| within(&r.deployment.namespace))
+                .map(|(u, _)| *u)
+                .collect(),
             Kind::Set => self.sets.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect(),
-            Kind::Revision => self.revisions.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect(),
+            Kind::Revision => {
+                self.revisions.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect()
+            }
             Kind::Pod => self.pods.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect(),
-            Kind::Slice => self.slices.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect(),
+            Kind::Slice => {
+                self.slices.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect()
+            }
         }
     }
 
@@ -138,13 +160,25 @@ impl World {
         if self.deployments.get(&uid).is_some_and(|old| old.deployment.rv > deployment.rv) {
             return;
         }
+        let changed =
+            self.deployments.get(&uid).is_some_and(|old| old.deployment.generation != deployment.generation);
+        if changed {
+            // What was refused before may be what has just been mended.
+            self.memory(Owner::Deployment(uid)).resting_until = None;
+            let sets: Vec<Owner> =
+                self.sets_of.get(&uid).into_iter().flatten().map(|set| Owner::Set(*set)).collect();
+            sets.into_iter().for_each(|set| self.memory(set).resting_until = None);
+        }
         self.writes.saw(uid, deployment.rv);
         self.mark(Owner::Deployment(uid));
         self.deployments.insert(uid, DeploymentRecord { deployment, content });
     }
 
     pub(crate) fn see_set(&mut self, object: SetObject) {
-        let Some((set, namespace, content)) = records::set(object, &mut self.contents, &mut self.interner) else { return };
+        let Some((set, namespace, content)) = records::set(object, &mut self.contents, &mut self.interner)
+        else {
+            return;
+        };
         let uid = set.uid;
         let old = self.sets.get_mut(&uid);
         if old.as_ref().is_some_and(|old| old.set.rv > set.rv) {
@@ -163,7 +197,9 @@ impl World {
 
     pub(crate) fn see_revision(&mut self, object: RevisionObject) {
         let namespace = object.metadata.0.namespace.clone().unwrap_or_default();
-        let Some((revision, owner, content)) = records::revision(object, &mut self.contents, &mut self.interner) else {
+        let Some((revision, owner, content)) =
+            records::revision(object, &mut self.contents, &mut self.interner)
+        else {
             return;
         };
         let uid = revision.uid;
@@ -177,6 +213,7 @@ impl World {
         self.mark_revision_owner(owner);
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "one signature for all kinds")]
     pub(crate) fn see_pod(&mut self, object: PodObject) {
         let set = pod::controller(&object.metadata.0, "InPlaceSet");
         let uid = uid_of(&object.metadata.0);
@@ -205,6 +242,7 @@ impl World {
         self.mark(Owner::Set(set));
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "one signature for all kinds")]
     pub(crate) fn see_slice(&mut self, object: SliceObject) {
         let Some((uid, targets)) = records::slice(&object) else { return };
         let rv = resource_version(&object.metadata.0);
@@ -224,7 +262,8 @@ impl World {
             return;
         }
         let mut touched: Vec<Uid> = Vec::new();
-        for ((pod, serving), step) in before.iter().map(|e| (e, false)).chain(after.iter().map(|e| (e, true))) {
+        for ((pod, serving), step) in before.iter().map(|e| (e, false)).chain(after.iter().map(|e| (e, true)))
+        {
             let figures = self.endpoints.entry(*pod).or_default();
             let add = |n: u32, by: u32| if step { n.saturating_add(by) } else { n.saturating_sub(by) };
             figures.listed = add(figures.listed, 1);
@@ -252,7 +291,9 @@ impl World {
         self.writes.forget(uid);
         match kind {
             Kind::Deployment => {
-                self.deployments.remove(&uid);
+                if let Some(record) = self.deployments.remove(&uid) {
+                    self.departed.push((record.deployment.namespace, record.deployment.name));
+                }
                 self.memory.remove(&Owner::Deployment(uid));
                 self.mark(Owner::Deployment(uid));
             }

@@ -82,7 +82,7 @@ pub(crate) struct DeploymentRecord {
 pub(crate) struct SetRecord {
     pub(crate) set: Set,
     pub(crate) namespace: Text,
-    /// Keeps the content alive for as long as the set carries it.
+    /// What its template and claims are.
     pub(crate) content: Arc<Content>,
     pub(crate) census: Census,
 }
@@ -149,6 +149,8 @@ pub(crate) struct World {
     /// Uids deleted lately, so that a late answer cannot bring one back.
     buried: VecDeque<Uid>,
     memory: HashMap<Owner, Memory>,
+    /// Namespace and name of CafeDeployments that have gone since last asked.
+    departed: Vec<(Text, Text)>,
     dirty: BTreeSet<Owner>,
     writes: Writes,
     relists: Relists,
@@ -178,6 +180,11 @@ impl World {
         self.proofs.clear();
         self.dirty.extend(self.sets.keys().map(|uid| Owner::Set(*uid)));
         self.dirty.extend(self.deployments.keys().map(|uid| Owner::Deployment(*uid)));
+    }
+
+    /// Namespace and name of the CafeDeployments that have gone since the last call.
+    pub(crate) fn take_departed(&mut self) -> Vec<(Text, Text)> {
+        std::mem::take(&mut self.departed)
     }
 
     /// What this process remembers about an owner.

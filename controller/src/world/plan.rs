@@ -29,7 +29,9 @@ impl World {
             return Planned::Nothing(resting);
         }
         match owner {
-            Owner::Deployment(uid) => self.plan_deployment(uid, now).map_or(Planned::Nothing(None), Planned::Deployment),
+            Owner::Deployment(uid) => {
+                self.plan_deployment(uid, now).map_or(Planned::Nothing(None), Planned::Deployment)
+            }
             Owner::Set(uid) => self.plan_set(uid, now).map_or(Planned::Nothing(None), Planned::Set),
         }
     }
@@ -44,7 +46,7 @@ impl World {
         let snapshot = set::Snapshot {
             now,
             set: &record.set,
-            busy: self.writes.is_busy(uid),
+            busy: self.writes.is_busy(uid) || memory.births > 0,
             status_written: memory.status_written,
             target: revisions.iter().copied().find(|r| r.digest == record.set.spec.digest),
             revisions: &revisions,
@@ -113,7 +115,11 @@ impl World {
             .into_iter()
             .flatten()
             .filter_map(|set| self.sets.get(set))
-            .map(|r| deployment::UnitView { set: &r.set, census: &r.census, busy: self.writes.is_busy(r.set.uid) })
+            .map(|r| deployment::UnitView {
+                set: &r.set,
+                census: &r.census,
+                busy: self.writes.is_busy(r.set.uid),
+            })
             .collect();
         let taken = self.taken_names(record);
         let snapshot = deployment::Snapshot {

@@ -142,8 +142,8 @@ fn start<'a>(
     let strategy = &s.deployment.spec.strategy;
     let lost = stored.is_none() && target.outcome == Some(Outcome::Completed);
     let units = open_first(s, kind, &mut quota);
-    let first =
-        GroupStatus { number: 1, kind: groups::kind(strategy, 1), units, state: GroupState::Executing };
+    let first_kind = if kind == Kind::Gated { groups::kind(strategy, 1) } else { GroupKind::Batch };
+    let first = GroupStatus { number: 1, kind: first_kind, units, state: GroupState::Executing };
     let release = ReleaseStatus {
         revision: target.number,
         from_revision: from.map(|r| r.number),

@@ -90,6 +90,22 @@ pub enum Action {
         /// The pods.
         pods: Vec<(Uid, Op)>,
     },
+    /// Create the ControllerRevision of a set that stands alone.
+    CreateRevision {
+        /// Its number.
+        number: i64,
+        /// Its short name.
+        hash: RevisionHash,
+    },
+    /// Delete a ControllerRevision of a set that stands alone.
+    DeleteRevision {
+        /// Name.
+        name: Text,
+        /// Uid.
+        uid: Uid,
+        /// Resource version.
+        rv: u64,
+    },
     /// Write the status (and with it the journal) on exactly this resource version.
     WriteStatus {
         /// The set's resource version.
@@ -110,6 +126,4 @@ pub struct Plan {
     pub census: Census,
     /// Uids of the pods that are drained by the caches' account: a proof of any other pod is void.
     pub drained: Vec<Uid>,
-    /// The set stands alone and needs a ControllerRevision of its own for its template.
-    pub standalone_revision: bool,
 }

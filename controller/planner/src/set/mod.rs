@@ -9,6 +9,7 @@ pub mod create;
 pub mod intent;
 pub mod journal;
 pub mod snapshot;
+pub mod standalone;
 pub mod steps;
 
 pub use action::{Action, Plan};
@@ -21,7 +22,7 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     let mut plan = Plan { census: census::take(s), ..Plan::default() };
     let Some(target) = s.target else {
         // Its revision is not in the cache yet; the frame that brings it plans again.
-        plan.standalone_revision = s.set.owner.is_none();
+        standalone::create_revision(s, &mut plan);
         return plan;
     };
     if s.set.deleting {
@@ -33,5 +34,6 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     steps::plan(s, &intents, &journal, &mut plan);
     create::plan(s, &intents, &journal, &mut plan);
     journal::write(s, &journal, &mut plan);
+    standalone::prune(s, target, &mut plan);
     plan
 }
