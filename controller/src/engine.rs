@@ -303,7 +303,7 @@ impl Engine {
         match &call.target {
             Target::Existing { uid, .. } => self.world.begin_write(*uid),
             Target::NewPod { name, revision } => {
-                self.world.memory(call.owner).creating.push((name.clone(), *revision))
+                self.world.memory(call.owner).creating.push((name.clone(), *revision));
             }
             Target::New => self.world.memory(call.owner).births += 1,
             Target::Proof(_) => self.world.memory(call.owner).proving = true,

@@ -13,7 +13,7 @@ use crate::{
     apply::{self, Answer, Call, Target},
     client::{CallError, Outcome, Retry},
     observe::slim::SliceList,
-    world::{Kind, Owner},
+    world::{Kind, Owner, World},
 };
 
 /// The first pause after a failure, in milliseconds; it doubles up to [`LONGEST_PAUSE`].
@@ -134,15 +134,12 @@ impl Engine {
     }
 
     fn see(&mut self, answer: Answer) {
+        let world = &mut self.world;
         match answer {
-            Answer::Deployment(o) => {
-                self.world.see_answer(Kind::Deployment, *o, crate::world::World::see_deployment)
-            }
-            Answer::Set(o) => self.world.see_answer(Kind::Set, *o, crate::world::World::see_set),
-            Answer::Revision(o) => {
-                self.world.see_answer(Kind::Revision, *o, crate::world::World::see_revision)
-            }
-            Answer::Pod(o) => self.world.see_answer(Kind::Pod, *o, crate::world::World::see_pod),
+            Answer::Deployment(o) => world.see_answer(Kind::Deployment, *o, World::see_deployment),
+            Answer::Set(o) => world.see_answer(Kind::Set, *o, World::see_set),
+            Answer::Revision(o) => world.see_answer(Kind::Revision, *o, World::see_revision),
+            Answer::Pod(o) => world.see_answer(Kind::Pod, *o, World::see_pod),
             Answer::Slices(_) | Answer::Nothing => {}
         }
     }

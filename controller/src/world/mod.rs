@@ -218,10 +218,15 @@ impl World {
         self.relists.done() >= watches
     }
 
-    /// Forgets shared texts and contents that nothing uses any more.
+    /// Forgets what nothing uses any more: shared texts, contents, what was remembered of owners that are gone.
     pub(crate) fn sweep(&mut self) {
         self.contents.sweep();
         self.interner.sweep();
+        let (sets, deployments) = (&self.sets, &self.deployments);
+        self.memory.retain(|owner, _| match owner {
+            Owner::Set(uid) => sets.contains_key(uid),
+            Owner::Deployment(uid) => deployments.contains_key(uid),
+        });
     }
 
     /// Objects and shared texts held, for a look at memory.
