@@ -28,7 +28,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// # Errors
 /// When it does not compile.
 pub fn build(release: bool) -> Result<PathBuf> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = cargo();
     command
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["build", "--package", PACKAGE, "--bin", PACKAGE, "--message-format=json-render-diagnostics"])
@@ -49,6 +49,21 @@ pub fn build(release: bool) -> Result<PathBuf> {
         bail!("the controller does not compile");
     }
     binary.with_context(|| format!("cargo built no binary `{PACKAGE}`"))
+}
+
+/// Cargo as a person would call it. What an outer cargo told this program about its own package is left out: build
+/// scripts that look at it would run again each time, and half the dependencies with them.
+#[must_use]
+pub fn cargo() -> Command {
+    const ABOUT_THE_CALLER: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_NAME"];
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ABOUT_THE_CALLER.iter().any(|prefix| text.starts_with(prefix)) {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 /// The one field of cargo's messages that matters here.

@@ -40,9 +40,9 @@ impl Stage {
         self.pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
     }
 
-    /// The pod as soon as `condition` holds; panics with the pod after ten seconds.
+    /// The pod as soon as `condition` holds; panics with the pod after half a minute.
     async fn until(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(30);
         loop {
             let pod = serde_json::to_value(self.pods.get("web").await.unwrap()).unwrap();
             if condition(&pod) {
@@ -280,7 +280,7 @@ async fn a_deleted_pod_stops_at_once_and_goes_when_its_finalizers_are_gone() {
     assert!(is(&pod, "Ready", "False"));
     let patch = json!({ "metadata": { "finalizers": null } });
     stage.pods.patch("web", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(30);
     while stage.pods.get_opt("web").await.unwrap().is_some() {
         assert!(Instant::now() < end, "the pod does not go");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -313,7 +313,7 @@ async fn endpoints_follow_readiness_and_no_two_pods_share_an_address() {
 /// The addresses of all endpoints, once that many of them serve.
 async fn serving_addresses(stage: &Stage, serving: usize) -> Vec<String> {
     let slices: Api<EndpointSlice> = Api::namespaced(stage.client.clone(), &stage.namespace);
-    let end = Instant::now() + Duration::from_secs(15);
+    let end = Instant::now() + Duration::from_secs(30);
     loop {
         let items = slices.list(&ListParams::default()).await.unwrap().items;
         let endpoints: Vec<_> =

@@ -1,8 +1,10 @@
 //! Beds come up, heal and go.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::time::{Duration, Instant};
+
 use super::control_plane::COMPONENTS;
-use super::{Bed, Options};
+use super::{Bed, Options, controller};
 
 fn small() -> Options {
     Options { nodes: 1, ..Options::default() }
@@ -23,15 +25,14 @@ fn assert_gone(pids: &[Option<u32>]) {
 
 #[tokio::test]
 async fn up_heals_what_died_and_down_leaves_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let bed = Bed::open(folder.path().join("bed")).unwrap();
+    let bed = Bed::temporary().unwrap();
     bed.up(&small()).await.unwrap();
     let first = pids(&bed);
     bed.up(&small()).await.unwrap();
     assert_eq!(pids(&bed), first, "a second `up` changes nothing");
     for component in COMPONENTS {
         let before = bed.pid(component).unwrap();
-        bed.processes.stop(component, std::time::Duration::ZERO).unwrap();
+        bed.processes.stop(component, Duration::ZERO).unwrap();
         assert_eq!(bed.pid(component), None);
         bed.up(&small()).await.unwrap();
         assert_ne!(bed.pid(component), Some(before), "{component} has a new process");
@@ -76,6 +77,44 @@ async fn the_audit_log_names_the_user_of_every_request() {
             && entry.namespace == namespace
     });
     assert!(found, "{entries:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_controller_comes_back_and_is_never_more_than_its_account() {
+    let bed = Bed::temporary().unwrap();
+    let options = Options { controller: Some(controller::build(false).unwrap()), ..small() };
+    bed.up(&options).await.unwrap();
+    let first = bed.controller_pid().unwrap();
+    bed.up(&options).await.unwrap();
+    assert_eq!(bed.controller_pid(), Some(first));
+    bed.kill_controller().unwrap();
+    assert_eq!(bed.controller_pid(), None);
+    bed.start_controller().await.unwrap();
+    let second = bed.controller_pid().unwrap();
+    bed.kill_controller().unwrap();
+    bed.up(&options).await.unwrap();
+    assert!(first != second && Some(second) != bed.controller_pid());
+    let account = "system:serviceaccount:cafe-system:cafe-controller";
+    let entries = bed.audit().entries().unwrap();
+    assert!(entries.iter().any(|entry| entry.user == account), "the controller asked for nothing");
+    let forbidden: Vec<_> =
+        entries.iter().filter(|entry| entry.user == account && entry.code == 403).collect();
+    assert!(forbidden.is_empty(), "{forbidden:#?}");
+}
+
+#[tokio::test]
+async fn nodes_keep_their_leases_when_the_node_lifecycle_controller_watches() {
+    let bed = Bed::temporary().unwrap();
+    bed.up(&Options { node_lifecycle: true, ..small() }).await.unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let leases = bed.kubectl(&["get", "leases", "--namespace=kube-node-lease", "--output=name"]).unwrap();
+        if String::from_utf8_lossy(&leases.stdout).lines().count() == 2 {
+            break;
+        }
+        assert!(Instant::now() < end, "{leases:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[test]

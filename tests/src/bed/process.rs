@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(5);
+const EXEC_TIMEOUT: Duration = Duration::from_secs(10);
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The processes that belong to one folder.
 #[derive(Debug, Clone)]
@@ -60,7 +62,10 @@ impl Processes {
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot start {component} ({})", command.get_program().display()))?;
-        fs::write(self.pid_file(component), child.id().to_string())?;
+        let pid = child.id();
+        fs::write(self.pid_file(component), pid.to_string())?;
+        // On a busy machine the new command line shows up a moment after the program has been started.
+        wait_until(EXEC_TIMEOUT, || self.is_ours(pid) || !matches!(child.try_wait(), Ok(None)));
         // Someone must collect the exit status, or a killed component stays behind as a zombie while we live.
         std::thread::spawn(move || child.wait());
         Ok(true)
@@ -72,9 +77,9 @@ impl Processes {
             if !patience.is_zero() {
                 signal(pid, Signal::TERM)?;
             }
-            if !self.wait_gone(pid, patience) {
+            if !wait_until(patience, || !self.is_ours(pid)) {
                 signal(pid, Signal::KILL)?;
-                if !self.wait_gone(pid, Duration::from_secs(10)) {
+                if !wait_until(KILL_TIMEOUT, || !self.is_ours(pid)) {
                     bail!("{component} (pid {pid}) does not end, even when killed");
                 }
             }
@@ -83,18 +88,6 @@ impl Processes {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }
-    }
-
-    fn wait_gone(&self, pid: u32, patience: Duration) -> bool {
-        let end = Instant::now() + patience;
-        while self.is_ours(pid) {
-            if Instant::now() >= end {
-                return false;
-            }
-            #[allow(clippy::disallowed_methods)] // Stopping is synchronous; the deadline is right above.
-            std::thread::sleep(POLL);
-        }
-        true
     }
 
     /// An error when the component has died, with the end of its log.
@@ -111,6 +104,19 @@ impl Processes {
         let tail = tail(&log).unwrap_or_default();
         anyhow!("{component} {what}; the end of its log {}:\n{tail}", log.display())
     }
+}
+
+/// Whether the condition came to hold in time.
+fn wait_until(timeout: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + timeout;
+    while !condition() {
+        if Instant::now() >= end {
+            return false;
+        }
+        #[allow(clippy::disallowed_methods)] // Processes are started and stopped without a runtime.
+        std::thread::sleep(POLL);
+    }
+    true
 }
 
 fn signal(pid: u32, signal: Signal) -> Result<()> {

@@ -19,26 +19,66 @@ use serde_json::{Value, json};
 const NEXT: &str = include_str!("stages/next.jq");
 const KUBELET: &str = include_str!("stages/kubelet.tpl");
 
+/// The part of a pod's life that a stage belongs to. Cheap to tell, so that `next.jq` runs for few stages per event.
+#[derive(Clone, Copy)]
+enum Life {
+    Unborn,
+    Alive,
+    Dying,
+}
+
 /// The word of `next.jq` that a stage answers to, its delay (jq, a duration), and its patch.
 struct Stage {
+    life: Life,
     word: &'static str,
     delay: Option<&'static str>,
     patch: Option<&'static str>,
 }
 
 const STAGES: [Stage; 8] = [
-    Stage { word: "start", delay: None, patch: Some(include_str!("stages/start.tpl")) },
-    Stage { word: "refresh", delay: None, patch: Some(include_str!("stages/refresh.tpl")) },
+    Stage { life: Life::Unborn, word: "start", delay: None, patch: Some(include_str!("stages/start.tpl")) },
     Stage {
+        life: Life::Alive,
+        word: "refresh",
+        delay: None,
+        patch: Some(include_str!("stages/refresh.tpl")),
+    },
+    Stage {
+        life: Life::Alive,
         word: "stop",
         delay: Some(r#"milliseconds("stop") | in_milliseconds"#),
         patch: Some(include_str!("stages/stop.tpl")),
     },
-    Stage { word: "run", delay: Some(RUN_DELAY), patch: Some(include_str!("stages/run.tpl")) },
-    Stage { word: "crash", delay: Some(r#""100ms""#), patch: Some(include_str!("stages/crash.tpl")) },
-    Stage { word: "probe", delay: Some(PROBE_DELAY), patch: Some(include_str!("stages/probe.tpl")) },
-    Stage { word: "terminate", delay: None, patch: Some(include_str!("stages/terminate.tpl")) },
-    Stage { word: "delete", delay: Some(r#"milliseconds("stop") | in_milliseconds"#), patch: None },
+    Stage {
+        life: Life::Alive,
+        word: "run",
+        delay: Some(RUN_DELAY),
+        patch: Some(include_str!("stages/run.tpl")),
+    },
+    Stage {
+        life: Life::Alive,
+        word: "crash",
+        delay: Some(r#""100ms""#),
+        patch: Some(include_str!("stages/crash.tpl")),
+    },
+    Stage {
+        life: Life::Alive,
+        word: "probe",
+        delay: Some(PROBE_DELAY),
+        patch: Some(include_str!("stages/probe.tpl")),
+    },
+    Stage {
+        life: Life::Dying,
+        word: "terminate",
+        delay: None,
+        patch: Some(include_str!("stages/terminate.tpl")),
+    },
+    Stage {
+        life: Life::Dying,
+        word: "delete",
+        delay: Some(r#"milliseconds("stop") | in_milliseconds"#),
+        patch: None,
+    },
 ];
 
 /// A crashed container is tried again after the kubelet's first back-off, unless it is to crash no more or has another
@@ -106,6 +146,19 @@ const NODE_READY: &str = r#"
 .metadata.annotations["sim.cafe.dev/lost"] == "true" or any((.status.conditions // [])[]; .type == "Ready" and .status == "True")
 "#;
 
+impl Life {
+    fn expressions(self) -> Vec<Value> {
+        let (deletion, address) = match self {
+            Self::Unborn => ("DoesNotExist", Some("DoesNotExist")),
+            Self::Alive => ("DoesNotExist", Some("Exists")),
+            Self::Dying => ("Exists", None),
+        };
+        let mut expressions = vec![json!({ "key": ".metadata.deletionTimestamp", "operator": deletion })];
+        expressions.extend(address.map(|operator| json!({ "key": ".status.podIP", "operator": operator })));
+        expressions
+    }
+}
+
 impl Stage {
     fn document(&self) -> Value {
         let next = match &self.patch {
@@ -116,11 +169,11 @@ impl Stage {
             }]}),
             None => json!({ "delete": true }),
         };
+        let mut expressions = self.life.expressions();
+        expressions.push(json!({ "key": format!("{NEXT}\nnext"), "operator": "In", "values": [self.word] }));
         let mut spec = json!({
             "resourceRef": { "apiGroup": "v1", "kind": "Pod" },
-            "selector": { "matchExpressions": [
-                { "key": format!("{NEXT}\nnext"), "operator": "In", "values": [self.word] },
-            ]},
+            "selector": { "matchExpressions": expressions },
             "next": next,
         });
         if let (Some(delay), Some(spec)) = (self.delay, spec.as_object_mut()) {
