@@ -27,16 +27,42 @@ pub fn set_name(deployment: &str, unit: &str) -> Text {
 /// Creates, writes and removes InPlaceSets until each says what the release asks of its unit.
 pub fn plan(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, plan: &mut Plan) {
     let grants = grants::deal(s, step, allocation);
+    let mut room = room_to_shrink(s);
     for ((unit, replicas), grant) in allocation.units.iter().zip(grants) {
-        let spec = desired(s, step, unit, *replicas, grant);
         match s.unit(unit) {
-            Some(view) => rewrite(view, spec, plan),
-            None => create(s, unit, spec, plan),
+            Some(view) => {
+                let replicas = shrink(view, *replicas, &mut room);
+                rewrite(view, desired(s, step, unit, replicas, grant), plan);
+            }
+            None => create(s, unit, desired(s, step, unit, *replicas, grant), plan),
         }
     }
     for view in s.units.iter().filter(|u| allocation.of(unit_of(u.set)).is_none()) {
-        retire(view, plan);
+        retire(view, &mut room, plan);
     }
+}
+
+/// Available pods beyond `spec.replicas`. Pods that move from one unit to another are created there first and taken
+/// away here as the new ones become available; what is told but not seen yet counts as taken.
+fn room_to_shrink(s: &Snapshot<'_>) -> i32 {
+    if s.units.iter().any(|u| u.busy) {
+        return 0;
+    }
+    let staying = |u: &UnitView<'_>| u.census.available.min(u.set.spec.replicas);
+    (s.units.iter().map(staying).sum::<i32>() - s.deployment.spec.replicas).max(0)
+}
+
+/// The size to write for a unit that is to have `replicas`: pods out of service go at once, others while there is room.
+fn shrink(view: &UnitView<'_>, replicas: i32, room: &mut i32) -> i32 {
+    let today = view.set.spec.replicas;
+    let free = (today - view.census.available).max(0);
+    let surplus = today - replicas - free;
+    if surplus <= 0 {
+        return replicas;
+    }
+    let taken = surplus.min(*room);
+    *room -= taken;
+    replicas + surplus - taken
 }
 
 fn create(s: &Snapshot<'_>, unit: &str, spec: SetSpec, plan: &mut Plan) {
@@ -70,23 +96,22 @@ fn rewrite(view: &UnitView<'_>, spec: SetSpec, plan: &mut Plan) {
     plan.steps.push(crate::deployment::action::Step { action, events });
 }
 
-/// A unit that is no longer in the topology: emptied, then removed.
-fn retire(view: &UnitView<'_>, plan: &mut Plan) {
+/// A unit that is no longer in the topology: emptied, then removed. It starts no update any more.
+fn retire(view: &UnitView<'_>, room: &mut i32, plan: &mut Plan) {
     let set = view.set;
     if view.busy || set.deleting {
         return;
     }
-    if set.spec.replicas > 0 {
-        let spec = SetSpec {
-            replicas: 0,
-            update_strategy: UpdateStrategy {
-                partition: IntOrPercent::Int(0),
-                ..set.spec.update_strategy.clone()
-            },
-            ..set.spec.clone()
-        };
+    let strategy = UpdateStrategy {
+        partition: IntOrPercent::Int(0),
+        max_unavailable: IntOrPercent::Int(0),
+        ..set.spec.update_strategy.clone()
+    };
+    let replicas = shrink(view, 0, room);
+    if set.spec.replicas != replicas || set.spec.update_strategy != strategy {
+        let spec = SetSpec { replicas, update_strategy: strategy, ..set.spec.clone() };
         plan.act(Action::WriteSet { name: set.name.clone(), uid: set.uid, rv: set.rv, spec: Box::new(spec) });
-    } else if view.census.replicas == 0 && view.census.in_flight == 0 {
+    } else if replicas == 0 && view.census.replicas == 0 && view.census.in_flight == 0 {
         let event = Event::normal(
             reason::UNIT_REMOVED,
             format!("unit {}: InPlaceSet {} was empty", unit_of(set), set.name),

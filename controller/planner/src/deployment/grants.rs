@@ -28,10 +28,9 @@ pub struct Hand {
 pub fn deal(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Vec<i32> {
     let hands: Vec<Hand> =
         allocation.units.iter().map(|(unit, replicas)| hand(s.unit(unit), step, unit, *replicas)).collect();
-    // Units on their way out count, though they are dealt nothing more.
-    let leaving: Vec<&UnitView<'_>> =
-        s.units.iter().filter(|u| allocation.of(unit_of(u.set)).is_none()).collect();
-    let held: i32 = leaving.iter().map(|u| grant_of(u).min(u.census.in_flight + u.census.broken)).sum();
+    // Units on their way out are dealt nothing more, but what they have counts until it is taken back.
+    let leaving = s.units.iter().filter(|u| allocation.of(unit_of(u.set)).is_none());
+    let held: i32 = leaving.map(grant_of).sum();
     let budget = (s.budget() - held).max(0);
     let wanted = wanted(budget, &hands);
     within(budget, &wanted, &hands)

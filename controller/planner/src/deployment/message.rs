@@ -49,6 +49,14 @@ fn moving(s: &Snapshot<'_>, step: &Step<'_>, at: &str) -> String {
         Kind::Rollback => format!("rolling back to revision {}", step.release.revision),
     };
     let progress = format!("{doing}: {updated} of {goal} pods updated and available");
+    let blocked: i32 = s.units.iter().map(|u| u.census.blocked).sum();
+    if blocked > 0 {
+        return format!(
+            "{progress}; podUpdatePolicy InPlaceOnly holds {blocked} pods, because the change cannot go in place; \
+             to let them be recreated: {}",
+            patch(s, "{\"spec\":{\"strategy\":{\"podUpdatePolicy\":\"InPlaceIfPossible\"}}}"),
+        );
+    }
     match trouble(s) {
         Some(t) if step.kind == Kind::Gated => format!(
             "{progress}; pod {}, container {}: {}; to see why: {}; to go back, apply the template of revision {} again",

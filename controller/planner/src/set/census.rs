@@ -29,6 +29,8 @@ pub struct Census {
     pub in_flight: i32,
     /// Revisions that pods run, sorted.
     pub revisions: Vec<RevisionHash>,
+    /// Pods whose turn it is but that `podUpdatePolicy: InPlaceOnly` forbids to move.
+    pub blocked: i32,
     /// The first trouble met, in order of pod names: pod and the reason its container waits.
     pub trouble: Option<Trouble>,
     /// When the figures change by the mere passing of time.

@@ -149,3 +149,14 @@ fn how_to_move(s: &Snapshot<'_>, pod: &Pod, target: &Revision) -> Intent {
         (_, Change::Metadata | Change::Nothing) => Intent::Relabel,
     }
 }
+
+/// Pods whose turn it is but that the policy forbids to move: the change cannot go in place.
+#[must_use]
+pub fn blocked(s: &Snapshot<'_>, target: &Revision, pods: &[Intended<'_>]) -> i32 {
+    if s.set.spec.update_strategy.pod_update_policy != PodUpdatePolicy::InPlaceOnly {
+        return 0;
+    }
+    let stays = |p: &&Intended<'_>| p.intent == Intent::Keep && p.view.pod.revision != Some(target.hash);
+    let staying = i32::try_from(pods.iter().filter(stays).count()).unwrap_or(i32::MAX);
+    (staying - s.partition()).max(0)
+}

@@ -30,6 +30,7 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     }
     plan.wake = plan.census.wake;
     let intents = intent::assign(s, target);
+    plan.census.blocked = intent::blocked(s, target, &intents);
     let journal = journal::plan(s, &intents);
     steps::plan(s, &intents, &journal, &mut plan);
     create::plan(s, &intents, &journal, &mut plan);

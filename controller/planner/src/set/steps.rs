@@ -52,8 +52,12 @@ fn step(s: &Snapshot<'_>, p: &Intended<'_>, drained: bool, journal: &Journal) ->
     match (p.intent, pod.gate) {
         (Intent::Bury, _) => delete(pod, Why::Finished),
         _ if journal.unfenced.contains(&pod.uid) => touch(pod),
-        (Intent::Relabel | Intent::Keep, Gate::Draining(_)) if reserved => put_back(pod),
+        // Labels do not wait for a pod that is not well; a pause lets them wait, but not the pod.
+        (Intent::Relabel, Gate::Draining(_)) if reserved && s.set.spec.update_strategy.paused => {
+            put_back(pod)
+        }
         (Intent::Relabel, _) => relabel(s, pod),
+        (Intent::Keep, Gate::Draining(_)) if reserved => put_back(pod),
         (Intent::Keep, Gate::Missing) => put_back(pod),
         (intent, _) if !intent.drains() || !reserved => Step::Wait,
         // Never had a node: no container runs and nobody can route to it.
