@@ -155,7 +155,15 @@ fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> (b
     let paused = s.set.spec.update_strategy.paused;
     let (mut moves, mut removals, mut waiting) = (Vec::new(), Vec::new(), 0);
     let mut out = journal.out;
-    for p in pods.iter().filter(|p| p.intent.drains() && !p.reserved && !p.view.busy) {
+    let wanted = |p: &&Intended<'_>| {
+        // A lost drain has just been taken in; it is reserved already.
+        p.intent.drains() && !p.reserved && !p.view.busy && journal.entry(p.view.pod.uid).is_none()
+    };
+    // The surplus goes first: pods beyond `replicas` leave `out` below zero and pay for themselves, and what they do not
+    // use up must not be spent on a move as well.
+    let by_class =
+        |surplus: bool| pods.iter().filter(wanted).filter(move |p| (p.intent == Intent::Remove) == surplus);
+    for p in by_class(true).chain(by_class(false)) {
         if journal.next.len() + moves.len() + removals.len() >= MOST_ENTRIES {
             break;
         }
@@ -163,10 +171,10 @@ fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> (b
         if !surplus && paused {
             continue;
         }
-        // An unavailable pod costs nothing more, and a surplus one was never promised: both are free.
+        // An unavailable pod costs nothing more.
         let costs = p.view.pod.in_service();
-        if costs && !surplus && out >= grant {
-            waiting += 1;
+        if costs && out >= grant {
+            waiting += i32::from(!surplus);
             continue;
         }
         out += i32::from(costs);
