@@ -115,7 +115,6 @@ impl Engine {
         let mut claim = self.claim.clone();
         let mut held = false;
         loop {
-            self.tick();
             let wake = tokio::time::Instant::from_std(
                 self.clock.instant(self.wakes.next().unwrap_or(self.next_tick).min(self.next_tick)),
             );
@@ -146,6 +145,8 @@ impl Engine {
                 () = tokio::time::sleep_until(wake) => {}
                 () = self.reporter.progress() => {}
             }
+            // After the wait: what has come due is planned in this very turn.
+            self.tick();
             self.check_complete();
             if held && self.complete {
                 self.plan();
