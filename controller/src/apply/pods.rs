@@ -223,6 +223,19 @@ mod tests {
     }
 
     #[test]
+    fn taking_a_pod_out_leaves_the_kubelet_nothing_to_add() {
+        let on = On { pod: "web-1".into(), uid: cafe_planner::identity::Uid(1), rv: 7 };
+        let pod = Pod { generation: 3, ..Pod::default() };
+        let body = take_out(&on, Op(0xab), &pod, Seconds(0));
+        assert_eq!(body["metadata"]["resourceVersion"], "7");
+        let conditions = body["status"]["conditions"].as_array().unwrap();
+        assert_eq!(conditions[0]["reason"], "Drain_000000ab");
+        let message = "the status of pod readiness gate \"cafe.dev/serving\" is not \"True\", but False";
+        assert_eq!(conditions[1]["message"], message);
+        assert_eq!(conditions[1]["observedGeneration"], 3);
+    }
+
+    #[test]
     fn a_label_that_the_template_drops_is_taken_off_and_foreign_ones_are_not_mentioned() {
         let map =
             |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (Text::from(*k), Text::from(*v))).collect();

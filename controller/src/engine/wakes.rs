@@ -48,3 +48,37 @@ impl Wakes {
         due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cafe_planner::identity::Uid;
+
+    use super::*;
+
+    const A: Owner = Owner::Set(Uid(1));
+    const B: Owner = Owner::Set(Uid(2));
+
+    #[test]
+    fn the_earliest_comes_first_and_each_once() {
+        let mut wakes = Wakes::default();
+        wakes.replace(A, Some(Millis(20)));
+        wakes.replace(B, Some(Millis(10)));
+        assert_eq!(wakes.next(), Some(Millis(10)));
+        assert_eq!(wakes.due(Millis(10)), [B]);
+        assert_eq!(wakes.due(Millis(19)), []);
+        assert_eq!(wakes.due(Millis(30)), [A]);
+        assert_eq!(wakes.next(), None);
+    }
+
+    #[test]
+    fn a_later_wish_does_not_push_an_earlier_one_away_unless_it_replaces_it() {
+        let mut wakes = Wakes::default();
+        wakes.set(A, Millis(10));
+        wakes.set(A, Millis(20));
+        assert_eq!(wakes.next(), Some(Millis(10)));
+        wakes.replace(A, Some(Millis(30)));
+        assert_eq!(wakes.next(), Some(Millis(30)));
+        wakes.replace(A, None);
+        assert_eq!(wakes.next(), None);
+    }
+}

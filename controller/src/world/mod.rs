@@ -6,6 +6,8 @@
 mod fold;
 pub(crate) mod plan;
 mod relist;
+#[cfg(test)]
+mod tests;
 pub(crate) mod writes;
 
 use std::{

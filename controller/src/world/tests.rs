@@ -1,0 +1,139 @@
+use kube::runtime::watcher::Event;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    observe::slim::{PodObject, SliceObject},
+    watch::{Frame, Observed},
+};
+
+const SET: &str = "00000000-0000-0000-0000-0000000000aa";
+
+fn uid(n: u32) -> String {
+    format!("00000000-0000-0000-0000-{n:012x}")
+}
+
+fn pod(n: u32, rv: u64) -> PodObject {
+    serde_json::from_value(json!({
+        "metadata": {
+            "name": format!("web-{n}"), "namespace": "shop", "uid": uid(n), "resourceVersion": rv.to_string(),
+            "ownerReferences": [{"apiVersion": "cafe.dev/v1alpha1", "kind": "InPlaceSet", "name": "web", "uid": SET, "controller": true}],
+        },
+        "spec": {"containers": [{"name": "app", "image": "a:1"}]},
+    }))
+    .unwrap()
+}
+
+fn slice(n: u32, rv: u64, endpoints: &Value) -> SliceObject {
+    let metadata =
+        json!({"name": "web", "namespace": "shop", "uid": uid(n), "resourceVersion": rv.to_string()});
+    serde_json::from_value(json!({"metadata": metadata, "endpoints": endpoints})).unwrap()
+}
+
+fn endpoint(pod: u32, conditions: &Value) -> Value {
+    json!({"targetRef": {"uid": uid(pod)}, "conditions": conditions})
+}
+
+fn pods(world: &mut World, event: Event<PodObject>) {
+    world.fold(Frame { scope: None, event: Observed::Pod(event) });
+}
+
+fn slices(world: &mut World, event: Event<SliceObject>) {
+    world.fold(Frame { scope: None, event: Observed::Slice(event) });
+}
+
+fn key(n: u32) -> Uid {
+    uid(n).parse().unwrap()
+}
+
+fn serving(world: &World, n: u32) -> (u32, u32) {
+    let e = world.endpoints.get(&key(n)).copied().unwrap_or_default();
+    (e.listed, e.serving)
+}
+
+#[test]
+fn what_a_complete_list_does_not_contain_is_gone() {
+    let mut world = World::default();
+    pods(&mut world, Event::Apply(pod(1, 5)));
+    pods(&mut world, Event::Init);
+    pods(&mut world, Event::InitApply(pod(2, 6)));
+    assert!(world.pods.contains_key(&key(1)), "not before the list is complete");
+    pods(&mut world, Event::InitDone);
+    assert!(!world.pods.contains_key(&key(1)) && world.pods.contains_key(&key(2)));
+}
+
+#[test]
+fn a_pod_that_answered_a_write_during_a_list_is_not_taken_for_gone() {
+    let mut world = World::default();
+    pods(&mut world, Event::Init);
+    world.see_answer(Kind::Pod, pod(1, 9), World::see_pod);
+    pods(&mut world, Event::InitDone);
+    assert!(world.pods.contains_key(&key(1)));
+}
+
+#[test]
+fn a_late_answer_does_not_bring_a_deleted_pod_back() {
+    let mut world = World::default();
+    pods(&mut world, Event::Apply(pod(1, 5)));
+    pods(&mut world, Event::Delete(pod(1, 7)));
+    world.see_answer(Kind::Pod, pod(1, 6), World::see_pod);
+    assert!(!world.pods.contains_key(&key(1)));
+}
+
+#[test]
+fn a_record_never_moves_backwards() {
+    let mut world = World::default();
+    pods(&mut world, Event::Apply(pod(1, 8)));
+    pods(&mut world, Event::Apply(pod(1, 7)));
+    assert_eq!(world.pods.get(&key(1)).unwrap().pod.rv, 8);
+}
+
+#[test]
+fn a_write_that_met_something_newer_keeps_its_pod_busy_until_that_is_seen() {
+    let mut world = World::default();
+    pods(&mut world, Event::Apply(pod(1, 5)));
+    world.begin_write(key(1));
+    pods(&mut world, Event::Apply(pod(1, 6)));
+    assert!(world.writes.is_busy(key(1)), "a frame does not end a write");
+    world.end_write(key(1));
+    world.fell_behind(Kind::Pod, key(1), 6);
+    assert!(world.writes.is_busy(key(1)));
+    pods(&mut world, Event::Apply(pod(1, 7)));
+    assert!(!world.writes.is_busy(key(1)));
+}
+
+#[test]
+fn endpoints_follow_every_slice_and_absent_conditions_mean_serving() {
+    let mut world = World::default();
+    pods(&mut world, Event::Apply(pod(1, 1)));
+    slices(&mut world, Event::Apply(slice(90, 2, &json!([endpoint(1, &json!({}))]))));
+    slices(
+        &mut world,
+        Event::Apply(slice(91, 3, &json!([endpoint(1, &json!({"ready": true, "serving": false}))]))),
+    );
+    assert_eq!(serving(&world, 1), (2, 1));
+    slices(&mut world, Event::Apply(slice(90, 4, &json!([endpoint(1, &json!({"ready": false}))]))));
+    assert_eq!(serving(&world, 1), (2, 0));
+    slices(&mut world, Event::Delete(slice(90, 5, &json!([]))));
+    assert_eq!(serving(&world, 1), (1, 0));
+}
+
+#[test]
+fn a_slice_that_changes_marks_the_set_of_its_pods() {
+    let mut world = World::default();
+    pods(&mut world, Event::Apply(pod(1, 1)));
+    world.take_dirty();
+    slices(&mut world, Event::Apply(slice(90, 2, &json!([endpoint(1, &json!({"ready": true}))]))));
+    assert_eq!(world.take_dirty().into_iter().collect::<Vec<_>>(), [Owner::Set(SET.parse().unwrap())]);
+    slices(&mut world, Event::Apply(slice(90, 3, &json!([endpoint(1, &json!({"ready": true}))]))));
+    assert!(!world.is_dirty(), "the same endpoints are no news");
+}
+
+#[test]
+fn pods_of_others_are_not_kept() {
+    let mut world = World::default();
+    let mut foreign = pod(1, 1);
+    foreign.metadata.0.owner_references = None;
+    pods(&mut world, Event::Apply(foreign));
+    assert!(world.pods.is_empty());
+}
