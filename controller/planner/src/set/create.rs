@@ -8,14 +8,13 @@ use crate::{
     set::{
         Action, Plan, Snapshot,
         intent::{Intended, Intent},
-        journal::Journal,
         steps,
     },
 };
 
 /// Creates what is missing. A pod is born at the target only while the pods at it and those on their way to it leave
 /// room, so that a pod that dies comes back as what its quota says and none is born past a gate.
-pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal, plan: &mut Plan) {
+pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], plan: &mut Plan) {
     let Some(target) = s.target else { return };
     let base = s.base(target);
     // With claims the new pod waits until the old one has let go of them.
@@ -26,7 +25,7 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal, plan: &m
         return;
     }
     let at_target =
-        pods.iter().filter(|p| p.view.pod.is_live() && is_or_will_be_at(target.hash, p, journal)).count()
+        pods.iter().filter(|p| p.view.pod.is_live() && is_or_will_be_at(s, target.hash, p)).count()
             + s.creating.iter().filter(|(_, hash)| *hash == target.hash).count();
     let room = usize::try_from(s.set.spec.replicas.saturating_sub(s.partition()))
         .unwrap_or(0)
@@ -43,11 +42,12 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal, plan: &m
 }
 
 /// Whether the pod counts for the target: it runs it, or nothing more is needed before it may be written.
-fn is_or_will_be_at(target: RevisionHash, p: &Intended<'_>, journal: &Journal) -> bool {
+fn is_or_will_be_at(s: &Snapshot<'_>, target: RevisionHash, p: &Intended<'_>) -> bool {
+    let pod = p.view.pod;
     let bound = |to: Option<RevisionHash>| to == Some(target) || p.intent.drains();
-    p.view.pod.revision == Some(target)
+    pod.revision == Some(target)
         || p.intent == Intent::Relabel
-        || journal.entry(p.view.pod.uid).is_some_and(|e| bound(e.to))
+        || s.set.entry(pod.uid).is_some_and(|e| bound(e.to))
 }
 
 fn dedup(names: impl Iterator<Item = Text>) -> impl Iterator<Item = Text> {

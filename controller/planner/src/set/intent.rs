@@ -113,14 +113,19 @@ fn scale_in_order(p: &Intended<'_>) -> ScaleIn {
     )
 }
 
-/// Lets as many pods move as the partition allows: those in flight first, then in order.
+/// Lets as many pods move as the partition allows: those in flight first, then the pods that are missing, which are born
+/// at the target rather than moved there later, then the others in order.
 fn move_to_target(s: &Snapshot<'_>, target: &Revision, pods: &mut [Intended<'_>]) {
     let allowed = usize::try_from(s.set.spec.replicas - s.partition()).unwrap_or(0);
     let at_target =
         pods.iter().filter(|p| p.intent == Intent::Keep && p.view.pod.revision == Some(target.hash));
     let born = s.creating.iter().filter(|(_, hash)| *hash == target.hash);
     let mut room = allowed.saturating_sub(at_target.count() + born.count());
+    let vacant = vacancies(s);
     for in_flight in [true, false] {
+        if !in_flight {
+            room = room.saturating_sub(vacant);
+        }
         for p in pods.iter_mut().filter(|p| p.intent == Intent::Keep && p.reserved == in_flight) {
             if room == 0 {
                 return;
@@ -132,6 +137,12 @@ fn move_to_target(s: &Snapshot<'_>, target: &Revision, pods: &mut [Intended<'_>]
             room -= usize::from(p.intent != Intent::Keep);
         }
     }
+}
+
+/// Pods that are missing and whose creation is not on its way.
+fn vacancies(s: &Snapshot<'_>) -> usize {
+    let live = s.pods.iter().filter(|view| view.pod.is_live()).count();
+    usize::try_from(s.set.spec.replicas).unwrap_or(0).saturating_sub(live + s.creating.len())
 }
 
 /// How a pod reaches the target; Keep when the policy forbids the only way.

@@ -33,7 +33,7 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     plan.census.blocked = intent::blocked(s, target, &intents);
     let journal = journal::plan(s, &intents);
     steps::plan(s, &intents, &journal, &mut plan);
-    create::plan(s, &intents, &journal, &mut plan);
+    create::plan(s, &intents, &mut plan);
     journal::write(s, &journal, &mut plan);
     standalone::prune(s, target, &mut plan);
     plan
