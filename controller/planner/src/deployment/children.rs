@@ -55,7 +55,9 @@ fn room_to_shrink(s: &Snapshot<'_>) -> i32 {
 /// The size to write for a unit that is to have `replicas`: pods out of service go at once, others while there is room.
 fn shrink(view: &UnitView<'_>, replicas: i32, room: &mut i32) -> i32 {
     let today = view.set.spec.replicas;
-    let free = (today - view.census.available).max(0);
+    // Figures that have not been taken yet are zero: what the status remembers keeps them from counting as broken.
+    let available = view.census.available.max(view.set.status.available_replicas);
+    let free = (today - available).max(0);
     let surplus = today - replicas - free;
     if surplus <= 0 {
         return replicas;
@@ -96,6 +98,14 @@ fn rewrite(view: &UnitView<'_>, spec: SetSpec, plan: &mut Plan) {
     plan.steps.push(crate::deployment::action::Step { action, events });
 }
 
+/// Whether the set has acknowledged that it is to have no pods, and has none. A pod on its way out is in the journal.
+fn is_empty(view: &UnitView<'_>) -> bool {
+    let (set, c) = (view.set, view.census);
+    let acknowledged = set.status.observed_generation == Some(set.generation);
+    let none = set.spec.replicas == 0 && set.status.replicas == 0 && set.status.in_flight.is_empty();
+    acknowledged && none && c.replicas == 0 && c.in_flight == 0
+}
+
 /// A unit that is no longer in the topology: emptied, then removed. It starts no update any more.
 fn retire(view: &UnitView<'_>, room: &mut i32, plan: &mut Plan) {
     let set = view.set;
@@ -111,7 +121,7 @@ fn retire(view: &UnitView<'_>, room: &mut i32, plan: &mut Plan) {
     if set.spec.replicas != replicas || set.spec.update_strategy != strategy {
         let spec = SetSpec { replicas, update_strategy: strategy, ..set.spec.clone() };
         plan.act(Action::WriteSet { name: set.name.clone(), uid: set.uid, rv: set.rv, spec: Box::new(spec) });
-    } else if replicas == 0 && view.census.replicas == 0 && view.census.in_flight == 0 {
+    } else if is_empty(view) {
         let event = Event::normal(
             reason::UNIT_REMOVED,
             format!("unit {}: InPlaceSet {} was empty", unit_of(set), set.name),
