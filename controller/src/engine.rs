@@ -28,9 +28,12 @@ const FRAMES_AT_ONCE: usize = 4096;
 /// The loop turns at least this often, in milliseconds: to show that it lives, and to tidy up.
 const TICK: u64 = 10_000;
 
-/// A plan that took this long (microseconds) makes its owner wait a little before the next: plans over many pods are
-/// then made once for many frames.
-const LONG_PLAN: u128 = 500;
+/// A plan that took this long (microseconds) makes its owner rest four times as long before the next: plans over many
+/// pods are then made once for many frames, and planning never takes more than a fifth of the thread.
+const LONG_PLAN: u128 = 100;
+
+/// The longest rest after a plan, in milliseconds.
+const LONGEST_REST: u64 = 50;
 
 /// Why the loop ended, other than being told to.
 #[derive(Debug, thiserror::Error)]
@@ -269,7 +272,7 @@ impl Engine {
         let took = started.elapsed();
         self.metrics.planned(kind, took);
         if took.as_micros() > LONG_PLAN {
-            let pause = u64::try_from(took.as_millis()).unwrap_or(0).saturating_mul(4).clamp(1, 50);
+            let pause = u64::try_from(took.as_micros() * 4 / 1000).unwrap_or(0).clamp(1, LONGEST_REST);
             self.world.memory(owner).resting_until = Some(Millis(now.0 + pause));
         }
     }

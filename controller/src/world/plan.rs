@@ -1,5 +1,7 @@
 //! Looking at the world through a planner.
 
+use std::collections::HashSet;
+
 use cafe_planner::{
     Text, deployment,
     identity::Uid,
@@ -81,6 +83,7 @@ impl World {
         if self.proofs.is_empty() {
             return;
         }
+        let drained: HashSet<Uid> = drained.iter().copied().collect();
         let pods = self.pods_of.get(&set).into_iter().flatten();
         for uid in pods.filter(|uid| !drained.contains(uid)) {
             self.proofs.remove(uid);
