@@ -1,6 +1,7 @@
 //! The verbs of the house, the same for people and for CI: `cargo xtask <verb>`.
 
 mod check;
+mod demo;
 mod down;
 mod r#gen;
 mod test;
@@ -18,6 +19,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Demo(demo::Args),
     Check(check::Args),
     Test(test::Args),
     Gen(r#gen::Args),
@@ -27,6 +29,7 @@ enum Verb {
 
 fn main() -> anyhow::Result<()> {
     match &Cli::parse().verb {
+        Verb::Demo(args) => demo::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Test(args) => test::run(args),
         Verb::Gen(args) => r#gen::run(args),
