@@ -35,24 +35,27 @@ impl Processes {
 
     /// The component's process, if it is alive and really ours: a pid may have been given to someone else since.
     pub(super) fn pid(&self, component: &str) -> Option<u32> {
-        let pid = fs::read_to_string(self.pid_file(component)).ok()?.trim().parse().ok()?;
-        self.is_ours(pid).then_some(pid)
+        self.recorded_pid(component).filter(|pid| self.is_ours(*pid))
+    }
+
+    fn recorded_pid(&self, component: &str) -> Option<u32> {
+        fs::read_to_string(self.pid_file(component)).ok()?.trim().parse().ok()
     }
 
     /// Every component of a bed names a file below its folder on the command line.
     fn is_ours(&self, pid: u32) -> bool {
-        let Ok(command_line) = fs::read(format!("/proc/{pid}/cmdline")) else {
-            return false;
-        };
         let dir = self.dir.as_os_str().as_encoded_bytes();
-        // A zombie has an empty command line, so the dead never match.
-        command_line.windows(dir.len()).any(|window| window == dir)
+        command_line(pid).is_some_and(|line| line.windows(dir.len()).any(|window| window == dir))
     }
 
     /// Starts a component unless it is alive; says whether it was started.
     pub(super) fn start(&self, component: &str, command: &mut Command) -> Result<bool> {
         if self.pid(component).is_some() {
             return Ok(false);
+        }
+        if let Some(pid) = self.recorded_pid(component) {
+            // One that was killed a moment ago may still hold its port.
+            wait_until(KILL_TIMEOUT, || !is_ending(pid));
         }
         for folder in ["logs", "run"] {
             fs::create_dir_all(self.dir.join(folder))?;
@@ -77,9 +80,9 @@ impl Processes {
             if !patience.is_zero() {
                 signal(pid, Signal::TERM)?;
             }
-            if !wait_until(patience, || !self.is_ours(pid)) {
+            if !wait_until(patience, || has_ended(pid)) {
                 signal(pid, Signal::KILL)?;
-                if !wait_until(KILL_TIMEOUT, || !self.is_ours(pid)) {
+                if !wait_until(KILL_TIMEOUT, || has_ended(pid)) {
                     bail!("{component} (pid {pid}) does not end, even when killed");
                 }
             }
@@ -104,6 +107,24 @@ impl Processes {
         let tail = tail(&log).unwrap_or_default();
         anyhow!("{component} {what}; the end of its log {}:\n{tail}", log.display())
     }
+}
+
+/// Empty for a process that is ending, or is a zombie.
+fn command_line(pid: u32) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{pid}/cmdline")).ok()
+}
+
+fn is_ending(pid: u32) -> bool {
+    command_line(pid).is_some_and(|line| line.is_empty()) && !has_ended(pid)
+}
+
+/// Whether the process holds nothing any more. A killed process loses its command line first and its ports with its
+/// last thread; a zombie of which only the first thread is left has no ports.
+fn has_ended(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    state.starts_with(['Z', 'X']) && threads <= 1
 }
 
 /// Whether the condition came to hold in time.
