@@ -27,7 +27,7 @@ pub struct Hand {
 #[must_use]
 pub fn deal(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Vec<i32> {
     let hands: Vec<Hand> =
-        allocation.units.iter().map(|(unit, replicas)| hand(s.unit(unit), step, unit, *replicas)).collect();
+        allocation.units.iter().map(|(unit, replicas)| hand(s, step, unit, *replicas)).collect();
     // Units on their way out are dealt nothing more, but what they have counts until it is taken back.
     let leaving = s.units.iter().filter(|u| allocation.of(unit_of(u.set)).is_none());
     let held: i32 = leaving.map(grant_of).sum();
@@ -43,9 +43,10 @@ fn grant_of(view: &UnitView<'_>) -> i32 {
     }
 }
 
-fn hand(view: Option<&UnitView<'_>>, step: &Step<'_>, unit: &str, replicas: i32) -> Hand {
-    let Some(view) = view else {
-        return Hand { acknowledged: true, ..Hand::default() };
+fn hand(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32) -> Hand {
+    let Some(view) = s.unit(unit) else {
+        // Its creation may be on its way, with a grant that nobody else may have until it is seen.
+        return Hand { acknowledged: !s.busy, ..Hand::default() };
     };
     let c = view.census;
     let to_move = if step.is_complete() { 0 } else { step.quota(unit, replicas) - c.updated_available };
