@@ -150,7 +150,7 @@ fn desired(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32, grant: 
         pod_update_policy: spec.strategy.pod_update_policy,
         partition: IntOrPercent::Int(partition(step, unit, replicas)),
         max_unavailable: IntOrPercent::Int(grant),
-        paused: s.paused(),
+        paused: step.is_held(s),
         base_revision: Some(step.base.name.to_string()),
         group: Some(format!("{}-{}", step.release.revision, step.release.group)),
     };

@@ -118,7 +118,7 @@ fn waiting(step: &Step<'_>, message: &str) -> Now {
 }
 
 fn paused(s: &Snapshot<'_>, step: &Step<'_>) -> Now {
-    let paused = s.paused();
+    let paused = step.is_held(s);
     let (reason, message) = if paused {
         (reason::PAUSED, format!("spec.strategy.pause holds revision {}", step.release.revision))
     } else {

@@ -57,6 +57,12 @@ impl Step<'_> {
         self.release.state == ReleaseState::Completed
     }
 
+    /// Whether `spec.strategy.pause` holds it. Nothing holds a rollback: it is the way out.
+    #[must_use]
+    pub fn is_held(&self, s: &Snapshot<'_>) -> bool {
+        s.paused() && self.kind != Kind::Rollback
+    }
+
     /// Pods of a unit that may be at the target now.
     #[must_use]
     pub fn quota(&self, unit: &str, replicas: i32) -> i32 {
@@ -322,7 +328,7 @@ fn hold(s: &Snapshot<'_>, step: &mut Step<'_>) {
         return;
     }
     let state = match step.kind {
-        _ if s.paused() => ReleaseState::Paused,
+        _ if step.is_held(s) => ReleaseState::Paused,
         _ if step.release.waiting_since.is_some() => ReleaseState::WaitingForConfirmation,
         Kind::Rollback => ReleaseState::RollingBack,
         Kind::Gated | Kind::Install => ReleaseState::Executing,
