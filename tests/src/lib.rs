@@ -4,3 +4,4 @@
 //! with simulated kubelets, in a folder of its own. Several of them run side by side.
 
 pub mod bed;
+pub mod scenario;

@@ -1,0 +1,30 @@
+//! Releases on a real control plane, as operators and pipelines see them. Each test has a namespace of its own in one
+//! shared bed, and ends with a replay of everything that happened there.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod confirm;
+mod groups;
+mod people;
+mod pods;
+mod protectors;
+mod rollback;
+mod scaling;
+
+use std::collections::BTreeMap;
+
+use cafe_tests::scenario::View;
+
+/// Pods of CellA and CellB.
+fn cells(a: usize, b: usize) -> BTreeMap<&'static str, usize> {
+    [("CellA", a), ("CellB", b)].into_iter().filter(|(_, n)| *n > 0).collect()
+}
+
+/// A group of the plan.
+fn group(state: &str, units: &[i64]) -> (String, Vec<i64>) {
+    (state.to_owned(), units.to_vec())
+}
+
+/// Whether the first pod in trouble is told of in the message.
+fn is_stuck(view: &View, reason: &str) -> bool {
+    view.is_observed() && view.message().contains(reason)
+}

@@ -1,0 +1,139 @@
+//! What Cafe writes, by the API server's own account.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use cafe_tests::bed::Bed;
+use cafe_tests::bed::audit::{Entry, Reader};
+use cafe_tests::scenario::{Workload, bed, web};
+use serde_json::json;
+use tokio::sync::Mutex;
+
+const CONTROLLER: &str = "system:serviceaccount:cafe-system:cafe-controller";
+
+/// A test that counts every write wants the bed for itself.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// The entries up to now: asks for something that does not exist and reads until the question stands in the log.
+async fn until_now(bed: &Bed, audit: &mut Reader, mark: &str) -> Result<Vec<Entry>> {
+    let client = bed.client().await?;
+    let marks: kube::Api<k8s_openapi::api::core::v1::ConfigMap> = kube::Api::namespaced(client, "default");
+    marks.get_opt(mark).await?;
+    let end = Instant::now() + Duration::from_secs(30);
+    let mut entries = Vec::new();
+    loop {
+        entries.extend(audit.entries()?);
+        if entries.iter().any(|entry| entry.resource == "configmaps" && entry.name == mark) {
+            return Ok(entries);
+        }
+        if Instant::now() > end {
+            bail!("the audit log does not show the request for {mark}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn by_controller(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
+    entries.iter().filter(|entry| entry.user == CONTROLLER && entry.is_write())
+}
+
+#[tokio::test]
+async fn an_update_in_place_is_three_writes_of_its_pod() -> Result<()> {
+    let _alone = ALONE.lock().await;
+    let bed = bed().await?;
+    let mut audit = bed.audit();
+    let web = Workload::install(bed, "three", &web(10)).await?;
+    let pods: Vec<String> = web.look().await?.identities().into_keys().collect();
+    until_now(bed, &mut audit, "three-before").await?;
+    web.release("v2").await?;
+    web.confirm("2/all").await?;
+    web.wait_until_settled().await?;
+    let entries = until_now(bed, &mut audit, "three-after").await?;
+    let mut writes: BTreeMap<&str, Vec<(&str, &str, u16)>> = BTreeMap::new();
+    for entry in by_controller(&entries).filter(|e| e.namespace == web.namespace() && e.resource == "pods") {
+        writes.entry(&entry.name).or_default().push((&entry.verb, &entry.subresource, entry.code));
+    }
+    let three = vec![("patch", "status", 200), ("patch", "", 200), ("patch", "status", 200)];
+    let expected: BTreeMap<&str, _> = pods.iter().map(|pod| (pod.as_str(), three.clone())).collect();
+    assert_eq!(writes, expected);
+    // Reservations come in waves: two writes of the journal per wave and unit, and one of the spec per group at least.
+    let journals = by_controller(&entries)
+        .filter(|e| {
+            e.namespace == web.namespace() && e.resource == "inplacesets" && e.subresource == "status"
+        })
+        .count();
+    assert!(journals <= 30, "{journals} writes of the journals for 10 pods with a budget of 2");
+    web.finish().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_pod_is_read_one_by_one() -> Result<()> {
+    let _alone = ALONE.lock().await;
+    let bed = bed().await?;
+    let mut audit = bed.audit();
+    until_now(bed, &mut audit, "reads-before").await?;
+    let web = Workload::install(bed, "reads", &web(6)).await?;
+    web.release("v2").await?;
+    web.confirm("2/all").await?;
+    web.wait_until_settled().await?;
+    let entries = until_now(bed, &mut audit, "reads-after").await?;
+    let reads: Vec<String> = entries
+        .iter()
+        .filter(|e| e.user == CONTROLLER && e.verb == "get" && e.namespace == web.namespace())
+        .map(|e| e.uri.clone())
+        .collect();
+    assert_eq!(reads, [""; 0]);
+    web.finish().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn twenty_seconds_of_a_steady_state_are_without_a_write() -> Result<()> {
+    let _alone = ALONE.lock().await;
+    let bed = bed().await?;
+    let web = web(6);
+    let install = |prefix| Workload::install(bed, prefix, &web);
+    let four = (install("done"), install("gate"), install("held"), install("stuck"));
+    let (done, gate, held, stuck) = futures::try_join!(four.0, four.1, four.2, four.3)?;
+    gate.release("v2").await?;
+    held.release("v2").await?;
+    stuck.release_with("bad", &[("image-pull-error", "true")]).await?;
+    gate.wait_for_gate("2/1").await?;
+    held.wait_for_gate("2/1").await?;
+    held.patch(json!({ "spec": { "strategy": { "pause": true } } })).await?;
+    held.wait_until("held", |view| view.is_observed() && view.state() == "Paused").await?;
+    stuck
+        .wait_until("stuck", |view| view.message().contains("ImagePullBackOff") && view.reserved() == 1)
+        .await?;
+    let mut audit = bed.audit();
+    quiet(bed, &mut audit).await?;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let entries = until_now(bed, &mut audit, "steady-after").await?;
+    let writes: Vec<_> = by_controller(&entries).filter(|entry| entry.resource != "leases").collect();
+    assert!(writes.is_empty(), "{writes:#?}");
+    let leases = by_controller(&entries).count();
+    assert!((1..=10).contains(&leases), "the lease was renewed {leases} times in 20 s");
+    for workload in [&done, &gate, &held, &stuck] {
+        workload.finish().await?;
+    }
+    Ok(())
+}
+
+/// Waits until everything is written that changes so far have caused: figures and events may follow for a second.
+async fn quiet(bed: &Bed, audit: &mut Reader) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(30);
+    for round in 0.. {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let entries = until_now(bed, audit, &format!("quiet-{round}")).await?;
+        if round > 0 && by_controller(&entries).all(|entry| entry.resource == "leases") {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            bail!("the controller goes on writing: {:#?}", by_controller(&entries).collect::<Vec<_>>());
+        }
+    }
+    Ok(())
+}
