@@ -64,6 +64,8 @@ fn step(s: &Snapshot<'_>, p: &Intended<'_>, drained: bool, journal: &Journal) ->
         (Intent::Remove | Intent::Recreate, _) if !pod.scheduled => delete(pod, why(p.intent)),
         (_, Gate::Draining(op)) if drained => at_the_point_of_no_return(s, p, op),
         (_, Gate::Draining(_)) => Step::Wait,
+        // The write of the journal that is on its way may be the one that gives the pod back.
+        _ if s.busy => Step::Wait,
         _ => Step::Do(Action::TakeOut { on: on(pod), op: Op::new(pod.uid, pod.rv) }),
     }
 }
