@@ -108,7 +108,7 @@ fn out_of_service(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal) ->
 /// Only pods that nothing has been done to yet; the last in order go first.
 fn give_back(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> bool {
     let mut any = false;
-    for p in pods.iter().rev().filter(|p| p.reserved && p.intent != Intent::Remove && p.intent.drains()) {
+    for p in pods.iter().rev().filter(|p| p.reserved && p.intent.drains()) {
         if journal.out <= s.grant() {
             break;
         }
