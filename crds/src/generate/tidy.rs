@@ -10,9 +10,17 @@ const RULED: [&str; 4] = [
     "/properties/spec/properties/placement/properties/value",
 ];
 
+/// A moment that a person writes.
+const RESTART_AT: &str = "/properties/spec/properties/restartAt";
+
 /// Tidies the schema of a whole object.
 pub(super) fn schema(root: &mut Value) {
     node(root);
+    if let Some(Value::Object(field)) = root.pointer_mut(RESTART_AT) {
+        // A rule says more than the format, and is not asked once a format is violated.
+        field.remove("format");
+        field.insert("maxLength".into(), json!(64));
+    }
     if let Some(status) = root.pointer_mut("/properties/status") {
         walk(status, &mut |schema| {
             schema.remove("default");

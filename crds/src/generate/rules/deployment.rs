@@ -14,9 +14,13 @@ pub(in super::super) const CAFE_DEPLOYMENT: &[Rule] = &[
     shared::EXPRESSION_KEY_FREE,
     LABELS_MATCH,
     shared::EXPRESSIONS_MATCH,
+    shared::SELECTOR_LABEL_VALUES,
+    shared::TEMPLATE_LABEL_VALUES,
     shared::TEMPLATE_LABELS_FREE,
     shared::TEMPLATE_ANNOTATIONS_FREE,
+    shared::CONTAINERS_PRESENT,
     shared::RESTART_POLICY,
+    shared::RESTART_AT,
     shared::PROTECTOR_NAME,
     BATCH_SIZE,
     MAX_UNAVAILABLE,
@@ -29,6 +33,7 @@ pub(in super::super) const CAFE_DEPLOYMENT: &[Rule] = &[
     VALUE_SYNTAX,
     VALUES_UNIQUE,
     PINS_OF_KNOWN_UNITS,
+    PIN_SYNTAX,
     PIN_PERCENTAGES,
     CONFIRM_TOKEN,
     ABORT_TOKEN,
@@ -46,7 +51,7 @@ const NAME_LENGTH: Rule = Rule::new(
 const NAME_WITH_UNIT_LENGTH: Rule = Rule::new(
     "",
     "!has(self.spec.topology) || !has(self.spec.topology.values) || self.spec.topology.values.all(unit, self.metadata.name.size() + 1 + unit.size() <= 63)",
-    "'metadata.name ' + self.metadata.name + ' and the unit ' + self.spec.topology.values.filter(unit, self.metadata.name.size() + 1 + unit.size() > 63)[0] + ' make a name of more than 63 characters: shorten one of the two'",
+    "'metadata.name ' + self.metadata.name + ' and the unit ' + self.spec.topology.values.filter(unit, self.metadata.name.size() + 1 + unit.size() > 63)[0] + ' make a name of more than 63 characters: shorten one of the two, such as web and CellA'",
 )
 .blames(".metadata.name");
 
@@ -82,7 +87,7 @@ const MAX_UNAVAILABLE: Rule = Rule::new(
 const DEADLINE_AFTER_READY: Rule = Rule::new(
     "spec",
     "!has(self.strategy) || !has(self.minReadySeconds) || self.strategy.?progressDeadlineSeconds.orValue(600) > self.minReadySeconds",
-    "'spec.strategy.progressDeadlineSeconds is not larger than spec.minReadySeconds: no pod could become available in time, give more, such as 600 for minReadySeconds: 30'",
+    "'spec.strategy.progressDeadlineSeconds is %d, which is not larger than spec.minReadySeconds, %d: no pod could become available in time, give more, such as 600 for minReadySeconds: 30'.format([self.strategy.?progressDeadlineSeconds.orValue(600), self.minReadySeconds])",
 )
 .blames(".strategy.progressDeadlineSeconds");
 
@@ -138,10 +143,27 @@ const PINS_OF_KNOWN_UNITS: Rule = Rule::new(
 )
 .blames(".unitReplicas");
 
+const PIN_SYNTAX: Rule = Rule::new(
+    "spec.topology.unitReplicas",
+    "self.all(unit, type(self[unit]) == int ? self[unit] >= 0 : string(self[unit]).matches('^(100|[0-9]{1,2})%$'))",
+    "'spec.topology.unitReplicas has ' + self.filter(unit, type(self[unit]) == int ? self[unit] < 0 : !string(self[unit]).matches('^(100|[0-9]{1,2})%$')).map(unit, unit + ': ' + string(self[unit]))[0] + ': give a number of pods such as 4, or a percentage such as 40%'",
+);
+
+/// The sum of the percentages; what is no percentage is for another rule.
+macro_rules! percentages {
+    () => {
+        "self.map(unit, type(self[unit]) == string && string(self[unit]).matches('^[0-9]{1,3}%$') ? int(string(self[unit]).replace('%', '')) : 0).sum()"
+    };
+}
+
 const PIN_PERCENTAGES: Rule = Rule::new(
     "spec.topology.unitReplicas",
-    "self.map(unit, type(self[unit]) == string ? int(string(self[unit]).replace('%', '')) : 0).sum() <= 100",
-    "'spec.topology.unitReplicas has percentages that add up to more than 100%: give counts, or percentages that add up to at most 100%, such as {CellA: 40%, CellB: 60%}'",
+    concat!(percentages!(), " <= 100"),
+    concat!(
+        "'spec.topology.unitReplicas has percentages that add up to %d%%: give counts, or percentages that add up to at most 100%%, such as {CellA: 40%%, CellB: 60%%}'.format([",
+        percentages!(),
+        "])"
+    ),
 );
 
 const CONFIRM_TOKEN: Rule = Rule::new(
@@ -165,5 +187,5 @@ const RETRY_TOKEN: Rule = Rule::new(
 const ROLLBACK_MOVES: Rule = Rule::new(
     "spec.release.rollback",
     "self.abandon != self.to",
-    "'spec.release.rollback names the same revision in abandon and to: name an earlier one to serve, such as {abandon: 7, to: 6}'",
+    "'spec.release.rollback names the same revision in abandon and to, %d: name an earlier one to serve, such as {abandon: 7, to: 6}'.format([self.to])",
 );

@@ -12,9 +12,15 @@ pub(in super::super) const IN_PLACE_SET: &[Rule] = &[
     shared::EXPRESSION_KEY_FREE,
     LABELS_MATCH,
     shared::EXPRESSIONS_MATCH,
+    shared::SELECTOR_LABEL_VALUES,
+    shared::TEMPLATE_LABEL_VALUES,
     shared::TEMPLATE_LABELS_FREE,
     shared::TEMPLATE_ANNOTATIONS_FREE,
+    shared::CONTAINERS_PRESENT,
     shared::RESTART_POLICY,
+    shared::RESTART_AT,
+    PARTITION,
+    MAX_UNAVAILABLE,
     shared::PROTECTOR_NAME,
     GROUP_SYNTAX,
     PLACEMENT_IS_WHOLE,
@@ -41,6 +47,18 @@ const LABELS_MATCH: Rule = Rule::new(
     "'spec.selector.matchLabels does not match spec.template.metadata.labels: add ' + self.selector.matchLabels.filter(key, !key.startsWith('cafe.dev/') && self.template.?metadata.?labels[?key].orValue('\\n') != self.selector.matchLabels[key]).map(key, key + ': ' + self.selector.matchLabels[key])[0] + ' to the labels of the template'",
 )
 .blames(".template.metadata.labels");
+
+const PARTITION: Rule = Rule::new(
+    "spec.updateStrategy.partition",
+    "type(self) == int ? self >= 0 : string(self).matches('^(100|[0-9]{1,2})%$')",
+    "'spec.updateStrategy.partition is ' + string(self) + ': give the number of pods to keep on the base revision, such as 4 or \"25%\"'",
+);
+
+const MAX_UNAVAILABLE: Rule = Rule::new(
+    "spec.updateStrategy.maxUnavailable",
+    "type(self) == int ? self >= 0 : string(self).matches('^(100|[0-9]{1,2})%$')",
+    "'spec.updateStrategy.maxUnavailable is ' + string(self) + ': give a number of pods such as 1 or \"25%\"; 0 touches nothing that serves'",
+);
 
 const GROUP_SYNTAX: Rule = Rule::new(
     "spec.updateStrategy.group",
