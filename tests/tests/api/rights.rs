@@ -1,0 +1,104 @@
+//! The rights of the controller: enough for all it does, and no more.
+
+use std::collections::BTreeSet;
+
+use cafe_tests::bed::audit::Entry;
+use serde_json::json;
+
+use super::ground::{Ground, Said};
+use super::objects::{deployment, put, set};
+
+const USER: &str = "system:serviceaccount:cafe-system:cafe-controller";
+
+#[tokio::test]
+async fn a_whole_life_needs_no_right_the_controller_does_not_have() {
+    let ground = Ground::new("rights").await;
+    let mut object = deployment(4);
+    put(&mut object, "/spec/strategy/needWaitingForConfirm", json!(false));
+    ground.apply(&object);
+    ground.until_healthy("web", 4).await;
+    put(&mut object, "/spec/template/spec/containers/0/image", json!("example.org/web:2"));
+    ground.apply(&object);
+    ground.until_healthy("web", 4).await;
+    // What cannot go in place recreates the pods.
+    put(&mut object, "/spec/template/spec/containers/0/env/0/value", json!("slow"));
+    put(&mut object, "/spec/replicas", json!(2));
+    ground.apply(&object);
+    ground.until_healthy("web", 2).await;
+    put(&mut object, "/spec/topology/values", json!(["CellA"]));
+    ground.apply(&object);
+    ground.until_healthy("web", 2).await;
+    ground.apply(&set(1));
+    ground.until("InPlaceSet", "solo", "ready", |set| set["status"]["readyReplicas"] == 1).await;
+    ground.kubectl(&["delete", "cafed,ips", "--all", "--timeout=60s"]);
+    ground.until_all("Pod", "gone", <[_]>::is_empty).await;
+
+    let entries = ground.bed.audit().entries().unwrap();
+    let own: Vec<_> = entries.iter().filter(|entry| is_controller(entry)).collect();
+    assert!(own.iter().any(|entry| entry.is_write() && entry.namespace == ground.namespace));
+    let refused: BTreeSet<String> = own
+        .iter()
+        .filter(|entry| entry.code == 401 || entry.code == 403)
+        .map(|entry| format!("{} {}/{} {}", entry.verb, entry.resource, entry.subresource, entry.code))
+        .collect();
+    assert_eq!(refused, BTreeSet::new(), "the controller lacks rights");
+    let invalid: BTreeSet<String> = own
+        .iter()
+        .filter(|entry| entry.is_write() && (entry.code == 400 || entry.code == 422))
+        .map(|entry| {
+            format!("{} {}/{} {} {}", entry.verb, entry.resource, entry.subresource, entry.uri, entry.code)
+        })
+        .collect();
+    assert_eq!(invalid, BTreeSet::new(), "the controller wrote what the API does not take");
+}
+
+/// Its requests, and not those of the test below, which borrows its name.
+fn is_controller(entry: &Entry) -> bool {
+    entry.user == USER && entry.user_agent.starts_with("cafe-controller")
+}
+
+fn as_controller(ground: &Ground, args: &[&str]) -> Said {
+    let kubeconfig = ground.bed.dir().join("controller.kubeconfig");
+    ground.try_kubectl(args, &[("KUBECONFIG", kubeconfig.to_str().unwrap())], "")
+}
+
+#[tokio::test]
+async fn the_controller_can_do_nothing_else() {
+    let ground = Ground::new("rights").await;
+    ground.kubectl(&["create", "secret", "generic", "precious", "--from-literal=key=value"]);
+    assert!(as_controller(&ground, &["get", "pods"]).succeeded, "its own credentials work");
+    for args in [
+        &["get", "secrets"][..],
+        &["get", "secret", "precious"],
+        &["get", "configmaps"],
+        &["get", "nodes"],
+        &["create", "namespace", "mine"],
+        &["delete", "namespace", &ground.namespace],
+        &["get", "clusterroles"],
+        &["get", "deployments"],
+        &["get", "leases"],
+    ] {
+        let said = as_controller(&ground, args);
+        assert!(!said.succeeded && said.stderr.contains("Forbidden"), "{args:?}: {said:?}");
+    }
+    for (verb, resource) in [
+        ("create", "cafedeployments.cafe.dev"),
+        ("update", "cafedeployments.cafe.dev"),
+        ("patch", "cafedeployments.cafe.dev"),
+        ("delete", "cafedeployments.cafe.dev"),
+        ("create", "pods --subresource=exec"),
+        ("patch", "pods --subresource=ephemeralcontainers"),
+        ("create", "serviceaccounts --subresource=token"),
+        ("escalate", "clusterroles.rbac.authorization.k8s.io"),
+        ("bind", "clusterroles.rbac.authorization.k8s.io"),
+        ("impersonate", "users"),
+        ("delete", "nodes"),
+        ("patch", "services"),
+        ("deletecollection", "pods"),
+    ] {
+        let mut args = vec!["auth", "can-i", verb];
+        args.extend(resource.split(' '));
+        let said = as_controller(&ground, &args);
+        assert_eq!(said.stdout.trim(), "no", "{verb} {resource}: {said:?}");
+    }
+}
