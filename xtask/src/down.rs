@@ -9,7 +9,7 @@ use cafe_tests::bed::Bed;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The folder that was given to `up`.
-    #[arg(long, default_value = ".cafe")]
+    #[arg(long, value_name = "FOLDER", default_value_os_t = Bed::default_dir())]
     dir: PathBuf,
 }
 

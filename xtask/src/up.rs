@@ -9,7 +9,7 @@ use cafe_tests::bed::{Bed, Options, controller};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where the bed keeps its data, logs and pid files.
-    #[arg(long, default_value = ".cafe")]
+    #[arg(long, value_name = "FOLDER", default_value_os_t = Bed::default_dir())]
     dir: PathBuf,
     /// Nodes per cell.
     #[arg(long, default_value_t = 3)]

@@ -1,6 +1,7 @@
 //! Up and down.
 
 use std::fs::{self, File};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -61,6 +62,9 @@ impl Bed {
                 self.dir.display()
             );
         }
+        if let Some(inner) = self.bed_inside()? {
+            bail!("another bed is in {0}: stop it first with `cargo xtask down --dir {0}`", inner.display());
+        }
         let _lock = self.lock()?;
         // The controller may hand its lease back; the others have nothing left to save.
         self.processes.stop(controller::COMPONENT, Duration::from_secs(5))?;
@@ -68,6 +72,17 @@ impl Bed {
             self.processes.stop(component, Duration::ZERO)?;
         }
         fs::remove_dir_all(&self.dir).with_context(|| format!("cannot remove {}", self.dir.display()))
+    }
+
+    /// A bed in a folder of this one: removing this one would take its data away while it runs.
+    fn bed_inside(&self) -> Result<Option<PathBuf>> {
+        for entry in fs::read_dir(&self.dir)? {
+            let inner = entry?.path();
+            if inner.is_dir() && State::load(&inner)?.is_some() {
+                return Ok(Some(inner));
+            }
+        }
+        Ok(None)
     }
 
     /// Two commands on one folder take turns.

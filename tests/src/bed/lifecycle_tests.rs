@@ -118,6 +118,19 @@ async fn nodes_keep_their_leases_when_the_node_lifecycle_controller_watches() {
 }
 
 #[test]
+fn a_bed_with_another_inside_is_not_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    for dir in [folder.path(), inner.as_path()] {
+        super::state::State::load_or_create(dir).unwrap();
+    }
+    let outer = Bed::open(folder.path()).unwrap();
+    assert!(outer.down().unwrap_err().to_string().contains("stop it first"));
+    Bed::open(&inner).unwrap().down().unwrap();
+    outer.down().unwrap();
+}
+
+#[test]
 fn a_folder_that_is_no_bed_is_never_removed() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("precious"), "").unwrap();

@@ -77,6 +77,13 @@ impl Bed {
         Ok(Self { dir, components, processes, _watchdog: watchdog })
     }
 
+    /// Where a developer's bed is: `.cafe` at the top of the checkout, from whatever folder the command is run.
+    #[must_use]
+    pub fn default_dir() -> PathBuf {
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+        checkout.join(".cafe")
+    }
+
     /// The folder with everything the bed keeps.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -44,8 +44,10 @@ impl Processes {
 
     /// Every component of a bed names a file below its folder on the command line.
     fn is_ours(&self, pid: u32) -> bool {
-        let dir = self.dir.as_os_str().as_encoded_bytes();
-        command_line(pid).is_some_and(|line| line.windows(dir.len()).any(|window| window == dir))
+        // With the slash, so that a folder is not taken for another whose name merely begins like it.
+        let below = self.dir.join("");
+        let below = below.as_os_str().as_encoded_bytes();
+        command_line(pid).is_some_and(|line| line.windows(below.len()).any(|window| window == below))
     }
 
     /// Starts a component unless it is alive; says whether it was started.

@@ -12,7 +12,7 @@ const SCRIPT: &str = r#"
 read -r _
 for file in "$1"/run/*.pid; do
   pid=$(cat "$file" 2>/dev/null) || continue
-  grep -qF "$1" "/proc/$pid/cmdline" 2>/dev/null && kill -s KILL -- "-$pid" 2>/dev/null
+  grep -qF "$1/" "/proc/$pid/cmdline" 2>/dev/null && kill -s KILL -- "-$pid" 2>/dev/null
 done
 for attempt in 1 2 3 4 5 6 7 8 9 10; do
   rm -rf "$1" 2>/dev/null && exit 0
