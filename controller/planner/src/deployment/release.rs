@@ -136,8 +136,9 @@ fn start<'a>(
     let rollback = target::is_return_to_base(s, target);
     let previous = stored.and_then(|r| s.revision(r.revision)).filter(|r| r.uid != target.uid);
     let unfinished = stored.is_some_and(|r| r.state != ReleaseState::Completed);
-    if let Some(previous) = previous
-        && (rollback || unfinished)
+    // What an unfinished rollback went back to is as good as it was: it stays the base of whatever comes.
+    let failed = |r: &&Revision| rollback || (unfinished && r.outcome != Some(Outcome::Completed));
+    if let Some(previous) = previous.filter(failed)
         && !target::mark(previous, Outcome::Abandoned, plan)
     {
         return None;
@@ -311,8 +312,8 @@ fn open_next(s: &Snapshot<'_>, step: &mut Step<'_>) {
             format!("gate {} opens by \"{token}\"", self::token(step)),
         ));
         step.release.last_action = Some(LastAction { token, by: None, at: s.now.wall });
-        step.release.confirmed_through = passed;
     }
+    step.release.confirmed_through = passed;
     step.release.waiting_since = None;
     step.release.group = passed + 1;
     let units = groups::open(&spec.strategy, spec.replicas, passed + 1, &mut step.release.quota);
