@@ -93,10 +93,11 @@ fn units(s: &Snapshot<'_>, allocation: &Allocation) -> Vec<UnitStatus> {
 
 /// A confirm token that opens nothing is told once, with the right one.
 fn ignored_token(s: &Snapshot<'_>, step: &Step<'_>) -> Option<Event> {
-    let token = s.deployment.spec.release.as_ref()?.confirm.as_ref()?;
+    // An empty token is one that has been taken away.
+    let token = s.deployment.spec.release.as_ref()?.confirm.as_ref().filter(|t| !t.is_empty())?;
     let r = &step.release;
     let served = r.last_action.as_ref().is_some_and(|a| a.token == *token);
-    let (revision, gate) = token.split_once('/')?;
+    let (revision, gate) = token.split_once('/').unwrap_or((token, ""));
     let of_this = revision.parse() == Ok(r.revision);
     let passed = of_this && gate.parse::<i32>().is_ok_and(|g| g <= r.confirmed_through);
     if served || passed || (of_this && gate == "all") || *token == release::token(step) {
