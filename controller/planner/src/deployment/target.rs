@@ -17,6 +17,12 @@ pub fn find<'a>(s: &Snapshot<'a>, plan: &mut Plan) -> Option<&'a Revision> {
             .max_by_key(|r| r.number)
             .filter(|r| r.digest == digest(s) && !r.busy);
     }
+    // The template changed and changed back before a release of the newer revision began: the one in hand goes on.
+    let in_hand =
+        s.stored().and_then(|stored| s.revisions.iter().copied().find(|r| r.number == stored.revision));
+    if let Some(revision) = in_hand.filter(|r| r.digest == digest(s)) {
+        return Some(revision);
+    }
     match revision::resolve(digest(s), s.revisions, floor(s)) {
         Resolution::Found(index) => s.revisions.get(index).copied(),
         Resolution::Create { number, hash, .. } => {
