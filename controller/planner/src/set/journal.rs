@@ -87,8 +87,14 @@ fn is_over(s: &Snapshot<'_>, p: &Intended<'_>, entry: &Entry) -> bool {
     if p.view.busy || p.intent != Intent::Keep || pod.gate != Gate::True {
         return false;
     }
-    let untouched = pod.revision == entry.from && entry.from != entry.to;
-    untouched || is_done(s, pod)
+    let unneeded = pod.revision == entry.from && entry.from != entry.to;
+    (unneeded && was_left_alone(pod, entry)) || is_done(s, pod)
+}
+
+/// Whether the pod has not been drained under this reservation: it has been Ready all the while, or it does not run. A
+/// pod that was drained and put back unchanged looks alike but for this, and is done only once everybody has it back.
+fn was_left_alone(pod: &Pod, entry: &Entry) -> bool {
+    pod.ready_since.map_or(!pod.containers_ready, |since| since < entry.since)
 }
 
 fn is_done(s: &Snapshot<'_>, pod: &Pod) -> bool {
