@@ -52,6 +52,12 @@ fn step(s: &Snapshot<'_>, p: &Intended<'_>, drained: bool, journal: &Journal) ->
     match (p.intent, pod.gate) {
         (Intent::Bury, _) => delete(pod, Why::Finished),
         _ if journal.unfenced.contains(&pod.uid) => touch(pod),
+        // A pause holds its move, not its entry into service.
+        (Intent::Relabel | Intent::Update | Intent::Recreate, Gate::Missing)
+            if s.set.spec.update_strategy.paused && !p.reserved =>
+        {
+            put_back(pod)
+        }
         // Labels do not wait for a pod that is not well; a pause lets them wait, but not the pod.
         (Intent::Relabel, Gate::Draining(_)) if reserved && s.set.spec.update_strategy.paused => {
             put_back(pod)
