@@ -1,0 +1,226 @@
+//! What holds whatever people and chance do.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod simulator;
+
+use cafe_crds::{
+    deployment::{Strategy as Release, UpgradeType},
+    intstr::IntOrPercent,
+};
+use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use simulator::{Cluster, Planner, Template, cells};
+
+/// One thing that happens, of those nobody plans.
+#[derive(Clone, Debug)]
+enum Chance {
+    /// Someone else in the cluster does the next thing.
+    Environment(usize),
+    /// A planner runs and its writes leave.
+    Plan(usize),
+    /// A write arrives.
+    Land(usize, bool),
+    Wait(u64),
+    Image(u32),
+    Metadata(u32),
+    Rest(u32),
+    Confirm,
+    ConfirmAll,
+    ConfirmWrong(u8),
+    Scale(i32),
+    Pause(bool),
+    Lose(usize),
+    Fail(usize),
+    Evict(usize),
+    Sicken(usize),
+    BreakImage(u32),
+    MaxUnavailable(IntOrPercent),
+    BatchSize(Option<IntOrPercent>),
+    NeedWaiting(bool),
+    Units(usize),
+    Restart,
+}
+
+fn amount() -> impl Strategy<Value = IntOrPercent> {
+    prop_oneof![(1..8i32).prop_map(IntOrPercent::Int), (1..=100i32).prop_map(IntOrPercent::Percent)]
+}
+
+fn chance() -> impl Strategy<Value = Chance> {
+    use Chance as C;
+    prop_oneof![
+        20 => any::<usize>().prop_map(C::Environment),
+        20 => any::<usize>().prop_map(C::Plan),
+        30 => (any::<usize>(), any::<bool>()).prop_map(|(i, lost)| C::Land(i, lost)),
+        6 => (1..5u64).prop_map(C::Wait),
+        3 => (1..4u32).prop_map(C::Image),
+        1 => (0..3u32).prop_map(C::Metadata),
+        1 => (0..2u32).prop_map(C::Rest),
+        4 => Just(C::Confirm),
+        1 => Just(C::ConfirmAll),
+        1 => any::<u8>().prop_map(C::ConfirmWrong),
+        2 => (0..12i32).prop_map(C::Scale),
+        2 => any::<bool>().prop_map(C::Pause),
+        1 => any::<usize>().prop_map(C::Lose),
+        1 => any::<usize>().prop_map(C::Fail),
+        1 => any::<usize>().prop_map(C::Evict),
+        1 => any::<usize>().prop_map(C::Sicken),
+        1 => (2..4u32).prop_map(C::BreakImage),
+        1 => amount().prop_map(C::MaxUnavailable),
+        1 => prop::option::of(amount()).prop_map(C::BatchSize),
+        1 => any::<bool>().prop_map(C::NeedWaiting),
+        1 => (1..4usize).prop_map(C::Units),
+        2 => Just(C::Restart),
+    ]
+}
+
+fn release() -> impl Strategy<Value = Release> {
+    (prop::option::of(amount()), amount(), any::<bool>(), any::<bool>()).prop_map(
+        |(batch_size, max_unavailable, beta, need_waiting_for_confirm)| Release {
+            batch_size,
+            max_unavailable,
+            upgrade_type: if beta { UpgradeType::Beta } else { UpgradeType::Batch },
+            need_waiting_for_confirm,
+            ..Release::default()
+        },
+    )
+}
+
+fn happen(cluster: &mut Cluster, template: &mut Template, chance: &Chance) {
+    use Chance as C;
+    let nth = |cluster: &Cluster, i: usize| {
+        let uids: Vec<_> = cluster.pods.keys().copied().collect();
+        (!uids.is_empty()).then(|| uids[i % uids.len()])
+    };
+    match chance {
+        C::Environment(i) => {
+            // Others do much more than one thing while the controller does one.
+            for k in 0..4 {
+                let moves = cluster.moves();
+                if !moves.is_empty() {
+                    cluster.make(moves[(i.wrapping_add(k)) % moves.len()]);
+                }
+            }
+        }
+        C::Plan(i) => {
+            let planners: Vec<Planner> = cluster.planners();
+            cluster.send(planners[i % planners.len()]);
+        }
+        C::Land(i, lost) => (0..4).for_each(|_| cluster.land(*i, *lost)),
+        C::Wait(seconds) => {
+            let at = cluster.now.mono.plus_seconds(i64::try_from(*seconds).unwrap());
+            cluster.advance_to(at);
+        }
+        C::Image(image) => template.image = *image,
+        C::Metadata(label) => template.label = *label,
+        C::Rest(rest) => template.rest = *rest,
+        C::Confirm => {
+            if let Some(token) =
+                cluster.deployment.status.release.as_ref().and_then(|r| r.confirm_token.clone())
+            {
+                cluster.confirm(&token);
+            }
+        }
+        C::ConfirmAll => confirm_all(cluster),
+        C::ConfirmWrong(n) => {
+            let token = ["9/1", "nonsense", "1/all", "2/9", "", "/", "x/all"][usize::from(*n) % 7];
+            cluster.confirm(token);
+        }
+        C::Scale(n) => {
+            cluster.scale(*n);
+        }
+        C::Pause(pause) => {
+            cluster.pause(*pause);
+        }
+        C::Lose(i) => {
+            if let Some(uid) = nth(cluster, *i) {
+                cluster.lose(uid);
+            }
+        }
+        C::Fail(i) => {
+            if let Some(uid) = nth(cluster, *i) {
+                cluster.fail(uid);
+            }
+        }
+        C::Evict(i) => {
+            if let Some(uid) = nth(cluster, *i) {
+                cluster.evict(uid);
+            }
+        }
+        C::Sicken(i) => {
+            if let Some(uid) = nth(cluster, *i) {
+                cluster.sicken(uid, true);
+            }
+        }
+        C::BreakImage(image) => {
+            cluster.break_image(*image, if image % 2 == 0 { "ImagePullBackOff" } else { "CrashLoopBackOff" });
+        }
+        C::MaxUnavailable(max) => {
+            cluster.budget_of(*max);
+        }
+        C::BatchSize(size) => {
+            cluster.edit(|spec| spec.strategy.batch_size = *size);
+        }
+        C::NeedWaiting(need) => {
+            cluster.edit(|spec| spec.strategy.need_waiting_for_confirm = *need);
+        }
+        C::Units(n) => {
+            cluster.edit(|spec| spec.topology = cells(*n));
+        }
+        C::Restart => cluster.restart(),
+    }
+    if matches!(chance, C::Image(_) | C::Metadata(_) | C::Rest(_)) {
+        cluster.apply_template(*template);
+    }
+}
+
+fn confirm_all(cluster: &mut Cluster) {
+    if let Some(release) = &cluster.deployment.status.release {
+        let token = format!("{}/all", release.revision);
+        cluster.confirm(&token);
+    }
+}
+
+/// Everything heals, and the user confirms whatever waits.
+fn end_well(cluster: &mut Cluster) {
+    cluster.log("-- everything heals".into());
+    while !cluster.flying.is_empty() {
+        cluster.land(0, false);
+    }
+    cluster.bad_images.clear();
+    cluster.full_units.clear();
+    cluster.pods.values_mut().for_each(|p| p.sick = false);
+    cluster.pause(false);
+    cluster.settle();
+    confirm_all(cluster);
+    cluster.settle();
+    cluster.assert_converged();
+}
+
+fn config() -> ProptestConfig {
+    const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proptest-regressions/properties.txt");
+    ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(256),
+        max_shrink_iters: 1000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(SEEDS))),
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn whatever_happens_every_promise_holds_and_the_end_is_good(
+        replicas in 0..10i32,
+        units in 1..4usize,
+        strategy in release(),
+        story in prop::collection::vec(chance(), 1..120),
+    ) {
+        let mut cluster = Cluster::installed(replicas, units, strategy);
+        let mut template = Template::image(1);
+        for chance in &story {
+            happen(&mut cluster, &mut template, chance);
+        }
+        end_well(&mut cluster);
+    }
+}

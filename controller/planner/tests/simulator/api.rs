@@ -1,0 +1,298 @@
+//! The API server: applies actions under their preconditions.
+
+use cafe_planner::{
+    Text,
+    deployment::{self, Event},
+    identity::Uid,
+    pod::{Container, Gate, Pod},
+    revision::Revision,
+    set::{self, Set, snapshot::Entry},
+};
+
+use super::{Cluster, SimPod, Told};
+
+impl Cluster {
+    pub fn next_rv(&mut self) -> u64 {
+        self.rv += 1;
+        self.rv
+    }
+
+    pub fn next_uid(&mut self) -> Uid {
+        self.serial += 1;
+        // Spread, as real uids are: an order by uid is no order by age.
+        let high = u128::from(cafe_planner::identity::mix(self.serial));
+        Uid((high << 64) | u128::from(self.serial))
+    }
+
+    pub fn tell(&mut self, event: Event) {
+        if !event.once.is_empty() && !self.once.insert((event.reason, event.once.clone())) {
+            return;
+        }
+        self.log(format!("event {}: {}", event.reason, event.note));
+        self.events.push(Told { reason: event.reason, note: event.note });
+    }
+
+    fn count(&mut self, kind: &'static str) {
+        self.actions += 1;
+        *self.writes.entry(kind).or_default() += 1;
+        if let Some(left) = &mut self.dies_after {
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    /// Applies an action of the CafeDeployment planner. Whether it succeeded.
+    pub fn apply_deployment(&mut self, action: deployment::Action) -> bool {
+        use deployment::Action as A;
+        self.check_deployment_action(&action);
+        let done = match action {
+            A::CreateRevision { number, hash } => {
+                self.count("create revision");
+                let name: Text = format!("{}-{hash}", self.deployment.name).into();
+                let digest = self.deployment.spec.digest;
+                let facts = self.templates[&digest].clone();
+                let (uid, rv) = (self.next_uid(), self.next_rv());
+                self.log(format!("create revision {number}"));
+                self.revisions.push(Revision {
+                    name,
+                    uid,
+                    rv,
+                    number,
+                    older: Vec::new(),
+                    hash,
+                    digest,
+                    outcome: None,
+                    busy: false,
+                    facts,
+                });
+                true
+            }
+            A::WriteRevision { uid, rv, number, older, outcome, .. } => {
+                self.count("write revision");
+                let next = self.next_rv();
+                let found = self.revisions.iter_mut().find(|r| r.uid == uid && r.rv == rv);
+                let done =
+                    found.map(|r| (r.rv, r.number, r.older, r.outcome) = (next, number, older, outcome));
+                self.log(format!("write revision {number} {outcome:?}"));
+                done.is_some()
+            }
+            A::DeleteRevision { uid, name, .. } => {
+                self.count("delete revision");
+                self.log(format!("delete revision {name}"));
+                self.revisions.retain(|r| r.uid != uid);
+                true
+            }
+            A::CreateSet { name, spec } => {
+                self.count("create set");
+                if self.sets.iter().any(|s| s.name == name) {
+                    return false;
+                }
+                self.log(format!("create set {name} {} {:?}", spec.replicas, spec.update_strategy));
+                let (uid, rv) = (self.next_uid(), self.next_rv());
+                let owner = Some(self.deployment.uid);
+                self.sets.push(Set {
+                    name,
+                    uid,
+                    rv,
+                    generation: 1,
+                    owner,
+                    deleting: false,
+                    spec: *spec,
+                    status: Default::default(),
+                    journal: Vec::new(),
+                });
+                true
+            }
+            A::WriteSet { uid, rv, spec, name } => {
+                self.count("write set");
+                let next = self.next_rv();
+                self.log(format!("write set {name} {} {:?}", spec.replicas, spec.update_strategy));
+                let Some(set) = self.sets.iter_mut().find(|s| s.uid == uid && s.rv == rv) else {
+                    return false;
+                };
+                assert_ne!(set.spec, *spec, "a write that changes nothing: {name}");
+                set.spec = *spec;
+                set.rv = next;
+                set.generation += 1;
+                true
+            }
+            A::DeleteSet { uid, name, rv } => {
+                self.count("delete set");
+                if self.sets.iter().any(|s| s.uid == uid && s.rv != rv) {
+                    return false;
+                }
+                self.log(format!("delete set {name}"));
+                self.sets.retain(|s| s.uid != uid);
+                // Garbage collection: a creation may have landed in the meantime.
+                self.pods.retain(|_, p| p.set != uid);
+                true
+            }
+            A::WriteStatus { rv, status } => {
+                self.count("write deployment status");
+                if rv != self.deployment.rv {
+                    return false;
+                }
+                assert_ne!(self.deployment.status, *status, "a write that changes nothing");
+                let r = status.release.as_ref().unwrap();
+                let quota: Vec<_> = r.quota.iter().map(|q| (q.updated, q.replicas)).collect();
+                self.log(format!(
+                    "deployment status: rev {} from {:?} {:?} group {}/{} {quota:?}",
+                    r.revision, r.from_revision, r.state, r.group, r.group_total
+                ));
+                self.deployment.status = *status;
+                self.deployment.rv = self.next_rv();
+                self.memory.written.insert(self.deployment.uid, self.now.mono);
+                true
+            }
+        };
+        self.check_state();
+        done
+    }
+
+    /// Applies an action of the InPlaceSet planner.
+    pub fn apply_set(&mut self, set: Uid, action: set::Action) {
+        use set::Action as A;
+        if !matches!(action, A::WriteStatus { .. } | A::ProveDrained { .. }) {
+            self.log(format!("{}: {action:?}", self.set_by_uid(set).name));
+        }
+        match action {
+            A::Create { name, revision, group } => {
+                self.count("create pod");
+                if self.pods.values().any(|p| p.set == set && p.pod.name == name) {
+                    return;
+                }
+                self.check_create(set, revision);
+                self.create_pod(set, name, revision, group);
+            }
+            A::ProveDrained { pods } => {
+                self.count("list slices");
+                for (uid, op) in pods {
+                    let proven =
+                        |p: &SimPod| p.pod.gate == Gate::Draining(op) && !p.serving && !p.pod.is_ready();
+                    if !self.landing_orphan && self.pods.get(&uid).is_some_and(proven) {
+                        self.memory.proofs.insert(uid, (op, self.now.mono));
+                    }
+                }
+            }
+            A::WriteStatus { rv, status } => self.write_set_status(set, rv, *status),
+            pod_write => self.write_pod(set, pod_write),
+        }
+        self.check_state();
+    }
+
+    fn write_set_status(&mut self, uid: Uid, rv: u64, status: cafe_crds::inplaceset::InPlaceSetStatus) {
+        self.count("write set status");
+        if self.set_by_uid(uid).rv != rv {
+            return;
+        }
+        let journal = journal_of(&status);
+        self.check_journal(uid, &journal);
+        let next = self.next_rv();
+        let line = format!(
+            "{} status: {} available {} updated, journal {:?}",
+            self.set_by_uid(uid).name,
+            status.available_replicas,
+            status.updated_replicas,
+            journal.iter().map(|e| e.uid.0 % 10000).collect::<Vec<_>>()
+        );
+        self.log(line);
+        let set = self.sets.iter_mut().find(|s| s.uid == uid).unwrap();
+        assert_ne!(set.status, status, "a write that changes nothing");
+        (set.status, set.journal, set.rv) = (status, journal, next);
+        if !self.landing_orphan {
+            self.memory.written.insert(uid, self.now.mono);
+        }
+    }
+
+    fn write_pod(&mut self, set: Uid, action: set::Action) {
+        use set::Action as A;
+        let (kind, on) = match &action {
+            A::TakeOut { on, .. } => ("W1", on.clone()),
+            A::Update { on, .. } => ("W2", on.clone()),
+            A::PutBack { on } => ("W3", on.clone()),
+            A::Delete { on, .. } => ("delete pod", on.clone()),
+            A::Touch { on, .. } => ("touch", on.clone()),
+            other => panic!("no write to a pod: {other:?}"),
+        };
+        self.count(kind);
+        if self.pods.get(&on.uid).is_none_or(|p| p.pod.rv != on.rv) {
+            return;
+        }
+        self.check_pod_write(set, on.uid, &action);
+        let rv = self.next_rv();
+        let p = self.pods.get_mut(&on.uid).unwrap();
+        p.writes += 1;
+        p.pod.rv = rv;
+        match action {
+            A::TakeOut { op, .. } => {
+                p.pod.gate = Gate::Draining(op);
+                p.pod.ready_since = None;
+            }
+            A::Update { to, images, record, group, .. } => {
+                p.pod.revision = Some(to);
+                p.group = group;
+                if !images.is_empty() {
+                    p.pod.generation += 1;
+                }
+                for (name, image, _) in images {
+                    p.pod.containers.iter_mut().find(|c| c.name == name).unwrap().wants = image;
+                }
+                if record.is_some() {
+                    p.pod.in_place = record;
+                }
+            }
+            A::PutBack { .. } => p.pod.gate = Gate::True,
+            A::Delete { .. } => p.pod.terminating = true,
+            A::Touch { record, .. } => p.pod.in_place = Some(record),
+            _ => {}
+        }
+        if !self.landing_orphan {
+            self.memory.fenced.insert(on.uid);
+        }
+    }
+
+    fn create_pod(
+        &mut self,
+        set: Uid,
+        name: Text,
+        revision: cafe_planner::identity::RevisionHash,
+        group: Option<Text>,
+    ) {
+        let facts = &self.revisions.iter().find(|r| r.hash == revision).unwrap().facts;
+        let container = |c: &cafe_planner::template::ContainerImage| Container {
+            name: c.name.clone(),
+            wants: c.image.clone(),
+            id: "".into(),
+            image: "".into(),
+            running: false,
+            ready: false,
+            waiting: None,
+        };
+        let containers = facts.containers.iter().map(container).collect();
+        let (uid, rv) = (self.next_uid(), self.next_rv());
+        let pod = Pod {
+            name,
+            uid,
+            rv,
+            generation: 1,
+            created: self.now.wall,
+            revision: Some(revision),
+            containers,
+            ..Pod::default()
+        };
+        let sim = SimPod { pod, set, group, serving: false, writes: 0, starts: 0, sick: false };
+        self.pods.insert(uid, sim);
+    }
+}
+
+/// The journal as it is read back from the API: through its text forms.
+fn journal_of(status: &cafe_crds::inplaceset::InPlaceSetStatus) -> Vec<Entry> {
+    let entry = |e: &cafe_crds::inplaceset::InFlight| Entry {
+        uid: e.pod_uid.parse().unwrap(),
+        from: e.from.as_ref().map(|h| h.parse().unwrap()),
+        to: (!e.to.is_empty()).then(|| e.to.parse().unwrap()),
+        since: e.since,
+    };
+    let mut journal: Vec<Entry> = status.in_flight.iter().map(entry).collect();
+    journal.sort_unstable();
+    journal
+}

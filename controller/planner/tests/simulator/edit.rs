@@ -1,0 +1,262 @@
+//! What people do to the cluster.
+
+use std::collections::BTreeMap;
+
+use cafe_crds::{
+    deployment::{ReleaseControls, Strategy, Topology, UnitType},
+    intstr::IntOrPercent,
+    selector::Selector,
+    time::Seconds,
+    traffic::Traffic,
+};
+use cafe_planner::{
+    deployment::{Deployment, DeploymentSpec, snapshot::unit_of},
+    identity::{Digest, Uid, mix},
+    pod::Phase,
+    template::{ContainerImage, Facts},
+    time::{Millis, Now},
+};
+
+use super::{Cluster, EPOCH, Memory, Protector};
+
+/// A pod template in three words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Template {
+    pub image: u32,
+    pub label: u32,
+    pub rest: u32,
+}
+
+impl Template {
+    /// A template that differs from others in its image.
+    pub fn image(image: u32) -> Self {
+        Self { image, label: 0, rest: 0 }
+    }
+
+    pub fn facts(self) -> Facts {
+        Facts {
+            rest: digest(u64::from(self.rest)),
+            containers: vec![ContainerImage {
+                name: "app".into(),
+                image: format!("app:{}", self.image).into(),
+                sidecar: false,
+            }],
+            labels: BTreeMap::from([("version".into(), self.label.to_string().into())]),
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    pub fn digest(self) -> Digest {
+        let low = u64::from(self.image) | (u64::from(self.label) << 20) | (u64::from(self.rest) << 40);
+        digest(low.wrapping_add(1 << 60))
+    }
+}
+
+fn digest(seed: u64) -> Digest {
+    let (a, b) = (mix(seed), mix(seed ^ 0x5555_5555));
+    Digest((u128::from(a) << 64) | u128::from(b))
+}
+
+/// `CellA`, `CellB`, ... or the one unit without a topology.
+pub fn cells(count: usize) -> Topology {
+    if count == 0 {
+        return Topology::default();
+    }
+    let values = (0..count).map(|i| format!("Cell{}", char::from(b'A' + u8::try_from(i).unwrap()))).collect();
+    Topology { unit_type: UnitType::Cell, values, ..Topology::default() }
+}
+
+impl Cluster {
+    /// A cluster with a CafeDeployment of `replicas` over `units` cells that nothing has been done to yet.
+    pub fn new(replicas: i32, units: usize, strategy: Strategy) -> Self {
+        let template = Template::image(1);
+        let deployment = Deployment {
+            name: "shop".into(),
+            namespace: "prod".into(),
+            uid: Uid(1),
+            rv: 1,
+            generation: 1,
+            deleting: false,
+            spec: DeploymentSpec {
+                replicas,
+                selector: Selector {
+                    match_labels: BTreeMap::from([("app".into(), "shop".into())]),
+                    ..Selector::default()
+                },
+                digest: template.digest(),
+                has_claims: false,
+                min_ready_seconds: 0,
+                history_limit: 20,
+                strategy,
+                topology: cells(units),
+                traffic: Traffic::default(),
+                release: None,
+                restart_at: None,
+            },
+            status: Default::default(),
+        };
+        Self {
+            now: Now { wall: Seconds(EPOCH), mono: Millis(0) },
+            rv: 1,
+            serial: 1,
+            deployment,
+            revisions: Vec::new(),
+            sets: Vec::new(),
+            pods: BTreeMap::new(),
+            templates: [(template.digest(), template.facts())].into(),
+            memory: Memory::default(),
+            protectors: BTreeMap::new(),
+            bad_images: BTreeMap::new(),
+            full_units: Default::default(),
+            events: Vec::new(),
+            once: Default::default(),
+            trace: Vec::new(),
+            actions: 0,
+            turns: 0,
+            writes: BTreeMap::new(),
+            quiet: false,
+            dies_after: None,
+            wake: Default::default(),
+            flying: Vec::new(),
+            landing_orphan: false,
+            orphans: false,
+            landing_late: false,
+            lagging_budget: 0,
+            decided: None,
+        }
+    }
+
+    /// The same, installed and at rest.
+    pub fn installed(replicas: i32, units: usize, strategy: Strategy) -> Self {
+        let mut cluster = Self::new(replicas, units, strategy);
+        cluster.settle().assert_converged();
+        cluster
+    }
+
+    /// Any edit of the spec.
+    pub fn edit(&mut self, change: impl FnOnce(&mut DeploymentSpec)) -> &mut Self {
+        let before = self.deployment.spec.clone();
+        if !self.flying.is_empty() {
+            self.lagging_budget = self.lagging_budget.max(self.budget());
+        }
+        change(&mut self.deployment.spec);
+        if self.deployment.spec != before {
+            self.deployment.generation += 1;
+            self.deployment.rv = self.next_rv();
+        }
+        self
+    }
+
+    pub fn apply_template(&mut self, template: Template) -> &mut Self {
+        self.log(format!("-- template {template:?}"));
+        self.templates.insert(template.digest(), template.facts());
+        self.edit(|spec| spec.digest = template.digest())
+    }
+
+    pub fn apply_image(&mut self, image: u32) -> &mut Self {
+        self.apply_template(Template::image(image))
+    }
+
+    pub fn confirm(&mut self, token: &str) -> &mut Self {
+        self.log(format!("-- confirm {token}"));
+        let confirm = Some(token.to_owned());
+        self.edit(|spec| spec.release = Some(ReleaseControls { confirm, ..ReleaseControls::default() }))
+    }
+
+    /// Confirms the gate that waits.
+    pub fn confirm_next(&mut self) -> &mut Self {
+        let token = self.token().unwrap_or_else(|| panic!("no gate waits\n{}", self.story()));
+        self.confirm(&token)
+    }
+
+    /// Confirms all gates of the release of the present template, as soon as it has a number.
+    pub fn confirm_all(&mut self) -> &mut Self {
+        let digest = self.deployment.spec.digest;
+        self.run_until("the release has begun", |c| {
+            let release = c.deployment.status.release.as_ref();
+            let of = release.and_then(|r| c.revisions.iter().find(|v| v.number == r.revision));
+            of.is_some_and(|r| r.digest == digest)
+        });
+        let token = format!("{}/all", self.release().revision);
+        self.confirm(&token)
+    }
+
+    pub fn scale(&mut self, replicas: i32) -> &mut Self {
+        self.log(format!("-- scale to {replicas}"));
+        self.edit(|spec| spec.replicas = replicas)
+    }
+
+    pub fn pause(&mut self, pause: bool) -> &mut Self {
+        self.log(format!("-- pause {pause}"));
+        self.edit(|spec| spec.strategy.pause = pause.then_some(true))
+    }
+
+    pub fn budget_of(&mut self, max: IntOrPercent) -> &mut Self {
+        self.edit(|spec| spec.strategy.max_unavailable = max)
+    }
+
+    /// Containers of this image never start.
+    pub fn break_image(&mut self, image: u32, reason: &'static str) -> &mut Self {
+        self.bad_images.insert(format!("app:{image}"), reason);
+        self
+    }
+
+    /// A load balancer with a controller of its own.
+    pub fn protect(&mut self, name: &str) -> &mut Self {
+        self.protectors.insert(name.into(), Protector::Prompt);
+        self.edit(|spec| spec.traffic.protectors = vec![name.to_owned()])
+    }
+
+    pub fn set_protector(&mut self, name: &str, how: Protector) -> &mut Self {
+        self.protectors.insert(name.into(), how);
+        self
+    }
+
+    /// The pod vanishes, as with its node.
+    pub fn lose(&mut self, uid: Uid) -> &mut Self {
+        self.log(format!("-- lose {}", uid.0 % 10000));
+        self.pods.remove(&uid);
+        self.memory.fenced.remove(&uid);
+        self.memory.proofs.remove(&uid);
+        self
+    }
+
+    /// The pod fails for good.
+    pub fn fail(&mut self, uid: Uid) -> &mut Self {
+        self.log(format!("-- fail {}", uid.0 % 10000));
+        let rv = self.next_rv();
+        if let Some(p) = self.pods.get_mut(&uid) {
+            p.pod.phase = Phase::Finished;
+            p.pod.ready_since = None;
+            p.pod.containers_ready = false;
+            p.serving = false;
+            p.pod.rv = rv;
+        }
+        self
+    }
+
+    /// The pod's containers stop being ready, until it is well again.
+    pub fn sicken(&mut self, uid: Uid, sick: bool) -> &mut Self {
+        self.log(format!("-- sick {} {sick}", uid.0 % 10000));
+        if let Some(p) = self.pods.get_mut(&uid) {
+            p.sick = sick;
+        }
+        self
+    }
+
+    /// Someone deletes the pod.
+    pub fn evict(&mut self, uid: Uid) -> &mut Self {
+        self.log(format!("-- evict {}", uid.0 % 10000));
+        let rv = self.next_rv();
+        if let Some(p) = self.pods.get_mut(&uid) {
+            p.pod.terminating = true;
+            p.pod.rv = rv;
+        }
+        self
+    }
+
+    pub fn pods_in(&self, unit: &str) -> Vec<Uid> {
+        let set = self.sets.iter().find(|s| unit_of(s) == unit).unwrap().uid;
+        self.pods_of(set).map(|p| p.pod.uid).collect()
+    }
+}
