@@ -8,6 +8,7 @@
 )]
 
 mod apply;
+mod bad;
 mod definitions;
 mod edit;
 mod examples;

@@ -198,6 +198,27 @@ async fn a_lone_in_place_set_updates_its_pods_down_to_the_partition() {
     ground.until("InPlaceSet", "solo", "all updated", ready(4)).await;
 }
 
+#[tokio::test]
+async fn a_template_that_no_pod_can_be_made_of_is_reported_with_the_words_of_the_api() {
+    let ground = Ground::new("impossible").await;
+    let mut object = deployment(2);
+    put(&mut object, "/spec/template/spec/containers/0/name", json!("No Name"));
+    ground.apply(&object);
+    ground
+        .until_all("Event", "what is wrong, on record", |events| {
+            events.iter().any(|event| {
+                let note = event["note"].as_str().unwrap_or_default();
+                event["type"] == "Warning"
+                    && note.contains("spec.containers[0].name")
+                    && note.contains("No Name")
+            })
+        })
+        .await;
+    put(&mut object, "/spec/template/spec/containers/0/name", json!("app"));
+    ground.apply(&object);
+    ground.until_healthy("web", 2).await;
+}
+
 impl Ground {
     /// The cell of every node, by name.
     async fn list_nodes(&self) -> Value {
