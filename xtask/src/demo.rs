@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long)]
     keep: bool,
     /// Where the demo's Kubernetes keeps its data and logs.
-    #[arg(long, default_value = ".cafe/demo")]
+    #[arg(long, value_name = "FOLDER", default_value_os_t = Bed::default_dir().join("demo"))]
     dir: PathBuf,
 }
 
