@@ -5,11 +5,11 @@
 mod simulator;
 
 use cafe_crds::{
-    deployment::{Strategy as Release, UpgradeType},
+    deployment::{PodUpdatePolicy, Strategy as Release, UpgradeType},
     intstr::IntOrPercent,
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
-use simulator::{Cluster, Planner, Template, cells};
+use simulator::{Cluster, Planner, Protector, Template, cells};
 
 /// One thing that happens, of those nobody plans.
 #[derive(Clone, Debug)]
@@ -38,6 +38,10 @@ enum Chance {
     BatchSize(Option<IntOrPercent>),
     NeedWaiting(bool),
     Units(usize),
+    Pin(Option<i32>),
+    MinReady(i32),
+    Silence(bool),
+    Policy(bool),
     Restart,
 }
 
@@ -69,6 +73,10 @@ fn chance() -> impl Strategy<Value = Chance> {
         1 => prop::option::of(amount()).prop_map(C::BatchSize),
         1 => any::<bool>().prop_map(C::NeedWaiting),
         1 => (1..4usize).prop_map(C::Units),
+        1 => prop::option::of(0..6i32).prop_map(C::Pin),
+        1 => (0..3i32).prop_map(C::MinReady),
+        2 => any::<bool>().prop_map(C::Silence),
+        1 => any::<bool>().prop_map(C::Policy),
         2 => Just(C::Restart),
     ]
 }
@@ -164,7 +172,28 @@ fn happen(cluster: &mut Cluster, template: &mut Template, chance: &Chance) {
             cluster.edit(|spec| spec.strategy.need_waiting_for_confirm = *need);
         }
         C::Units(n) => {
-            cluster.edit(|spec| spec.topology = cells(*n));
+            cluster.edit(|spec| spec.topology.values = cells(*n).values);
+        }
+        C::Pin(pin) => {
+            cluster.edit(|spec| {
+                spec.topology.unit_replicas.clear();
+                if let Some(n) = pin {
+                    spec.topology.unit_replicas.insert("CellA".into(), IntOrPercent::Int(*n));
+                }
+            });
+        }
+        C::MinReady(seconds) => {
+            cluster.edit(|spec| spec.min_ready_seconds = *seconds);
+        }
+        C::Silence(silent) => {
+            if cluster.protectors.contains_key("slb") {
+                cluster.set_protector("slb", if *silent { Protector::Silent } else { Protector::Prompt });
+            }
+        }
+        C::Policy(recreate) => {
+            let policy =
+                if *recreate { PodUpdatePolicy::Recreate } else { PodUpdatePolicy::InPlaceIfPossible };
+            cluster.edit(|spec| spec.strategy.pod_update_policy = policy);
         }
         C::Restart => cluster.restart(),
     }
@@ -189,6 +218,7 @@ fn end_well(cluster: &mut Cluster) {
     cluster.bad_images.clear();
     cluster.full_units.clear();
     cluster.pods.values_mut().for_each(|p| p.sick = false);
+    cluster.protectors.values_mut().for_each(|p| *p = Protector::Prompt);
     cluster.pause(false);
     cluster.settle();
     confirm_all(cluster);
@@ -199,7 +229,6 @@ fn end_well(cluster: &mut Cluster) {
 fn config() -> ProptestConfig {
     const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proptest-regressions/properties.txt");
     ProptestConfig {
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(256),
         max_shrink_iters: 1000,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(SEEDS))),
         ..ProptestConfig::default()
@@ -214,13 +243,72 @@ proptest! {
         replicas in 0..10i32,
         units in 1..4usize,
         strategy in release(),
+        claims in any::<bool>(),
+        protected in any::<bool>(),
         story in prop::collection::vec(chance(), 1..120),
     ) {
-        let mut cluster = Cluster::installed(replicas, units, strategy);
+        let mut cluster = Cluster::new(replicas, units, strategy);
+        cluster.deployment.spec.has_claims = claims;
+        if protected {
+            cluster.protect("slb");
+        }
+        cluster.settle().assert_converged();
         let mut template = Template::image(1);
         for chance in &story {
             happen(&mut cluster, &mut template, chance);
         }
         end_well(&mut cluster);
+    }
+
+    #[test]
+    fn a_quiet_release_stays_within_the_budget_and_costs_three_writes_a_pod(
+        replicas in 0..30i32,
+        units in 1..8usize,
+        strategy in release(),
+    ) {
+        let mut cluster = Cluster::installed(replicas, units, strategy);
+        cluster.quiet = true;
+        cluster.pods.values_mut().for_each(|p| (p.writes, p.starts) = (0, 0));
+        cluster.apply_image(2).confirm_all().settle().assert_converged();
+        prop_assert!(cluster.pods.values().all(|p| (p.writes, p.starts) == (3, 1)), "{}", cluster.story());
+    }
+
+    #[test]
+    fn a_rollback_from_anywhere_comes_home_within_the_budget(
+        replicas in 0..16i32,
+        units in 1..5usize,
+        strategy in release(),
+        actions in 0..120usize,
+        broken in any::<bool>(),
+        rest in any::<bool>(),
+    ) {
+        let mut cluster = Cluster::installed(replicas, units, strategy);
+        cluster.quiet = true;
+        if broken {
+            cluster.break_image(2, "CrashLoopBackOff");
+        }
+        let end = cluster.actions + actions;
+        cluster.apply_template(Template { rest: u32::from(rest), ..Template::image(2) }).confirm_all();
+        while cluster.actions < end && cluster.step() {}
+        cluster.apply_image(1).settle().assert_converged();
+        prop_assert_eq!(cluster.told("RollbackCompleted"), 1, "{}", cluster.story());
+    }
+
+    #[test]
+    fn a_controller_that_keeps_dying_still_ends(
+        replicas in 1..10i32,
+        units in 1..4usize,
+        strategy in release(),
+        every in prop::collection::vec(1..15usize, 40),
+    ) {
+        let mut cluster = Cluster::installed(replicas, units, strategy);
+        cluster.quiet = true;
+        cluster.apply_image(2).confirm_all();
+        for n in every {
+            cluster.dies_after = Some(n);
+            cluster.run_for(2);
+        }
+        cluster.dies_after = None;
+        cluster.settle().assert_converged();
     }
 }

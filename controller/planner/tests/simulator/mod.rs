@@ -309,6 +309,23 @@ impl Cluster {
         }
     }
 
+    /// Lets one thing happen, or the clock turn to the next. Whether anything was left to do.
+    pub fn step(&mut self) -> bool {
+        if let Some(step) = self.moves().first().copied() {
+            self.make(step);
+            return true;
+        }
+        self.wake = Wake::default();
+        for planner in self.planners() {
+            if self.run_planner(planner, 1) > 0 {
+                return true;
+            }
+        }
+        let Some(at) = self.wake.0 else { return false };
+        self.advance_to(at);
+        true
+    }
+
     pub fn advance_to(&mut self, at: Millis) {
         self.turns += 1;
         self.now.mono = self.now.mono.max(at);
