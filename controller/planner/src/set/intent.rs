@@ -126,7 +126,9 @@ fn move_to_target(s: &Snapshot<'_>, target: &Revision, pods: &mut [Intended<'_>]
         if !in_flight {
             room = room.saturating_sub(vacant);
         }
-        for p in pods.iter_mut().filter(|p| p.intent == Intent::Keep && p.reserved == in_flight) {
+        // A write that is on its way may be the one that moves the pod, without a reservation when labels alone change.
+        let is_due = |p: &&mut Intended<'_>| (p.reserved || p.view.busy) == in_flight;
+        for p in pods.iter_mut().filter(|p| p.intent == Intent::Keep).filter(is_due) {
             if room == 0 {
                 return;
             }
