@@ -92,3 +92,25 @@ async fn what_is_changed_while_it_is_dead_is_done_when_it_is_back() -> Result<()
     web.finish().await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn killed_at_any_moment_of_a_release_it_ends_the_release() -> Result<()> {
+    let _alone = ALONE.lock().await;
+    let web = Workload::install(bed().await?, "any", &web(10)).await?;
+    let before = web.look().await?.identities();
+    web.release("v2").await?;
+    web.confirm("2/all").await?;
+    // A new moment each time: after so many more changes of the namespace.
+    for more in (3..33).step_by(3) {
+        let start = web.watcher().history().len();
+        let end = |view: &View| view.is_settled() || web.watcher().history().len() >= start + more;
+        web.wait_until("a little further", end).await?;
+        kill_and_start().await?;
+    }
+    let view = web.wait_until_settled().await?;
+    assert_eq!(view.serving_in_all("v2"), 10);
+    assert_eq!(view.identities(), before);
+    assert!(view.pods().all(|pod| pod.restarts() == 1), "no pod is started twice");
+    assert!(web.finish().await?.most_out <= 2);
+    Ok(())
+}

@@ -25,10 +25,10 @@ pub struct Verdict {
     pub most_out: i64,
 }
 
-/// Replays a history, which must be in order.
+/// Replays a history, which must be in order. `killed` are the uids of pods that somebody else deleted.
 #[must_use]
-pub(super) fn check(history: &[Seen]) -> Verdict {
-    let mut replay = Replay::default();
+pub(super) fn check(history: &[Seen], killed: &BTreeSet<String>) -> Verdict {
+    let mut replay = Replay { killed: killed.clone(), ..Replay::default() };
     for seen in history {
         replay.step(seen);
     }
@@ -37,14 +37,19 @@ pub(super) fn check(history: &[Seen]) -> Verdict {
 
 #[derive(Default)]
 struct Replay {
+    killed: BTreeSet<String>,
     deployment: Arc<Value>,
     /// The spec of the CafeDeployment before its last change: what a write on its way may still be about.
     former_spec: Value,
     sets: BTreeMap<String, Arc<Value>>,
     pods: BTreeMap<String, Arc<Value>>,
     slices: BTreeMap<String, Arc<Value>>,
+    /// What a unit could go to before scaling lowered it, until its InPlaceSet has heard of that.
+    lowered: BTreeMap<String, i64>,
     /// uids of pods that were in service when they were drained, and are not back.
     out: BTreeSet<String>,
+    /// uids of pods that were reserved under a larger grant: their drains may still come.
+    reserved_before: BTreeSet<String>,
     all_served: bool,
     verdict: Verdict,
 }
@@ -70,6 +75,11 @@ impl Replay {
         if before.get("spec") != seen.object.get("spec") {
             self.former_spec = before.get("spec").cloned().unwrap_or_default();
         }
+        for (unit, (_, updated)) in quotas(&before) {
+            if quotas(&seen.object).get(&unit).is_some_and(|(_, now)| *now < updated) {
+                self.lowered.insert(unit, updated);
+            }
+        }
         let at = |object: &Value| {
             let of = |field| number(object, &format!("/status/release/{field}"));
             (of("revision"), of("group"))
@@ -87,12 +97,31 @@ impl Replay {
 
     /// The grants never add up to more than the budget.
     fn set(&mut self, seen: &Seen) {
-        let grant = |set: &Value| number(set, "/spec/updateStrategy/maxUnavailable");
         let before = self.sets.get(&seen.name).map_or(0, |set| grant(set));
+        if grant(&seen.object) < before {
+            self.reserved_before.extend(
+                list(&seen.object, "/status/inFlight").map(|entry| text(entry, "/podUID").to_owned()),
+            );
+        }
         keep(&mut self.sets, seen);
-        let sum: i64 = self.sets.values().map(|set| grant(set)).sum();
-        if !seen.gone && grant(&seen.object) > before && sum > self.budget() {
-            self.broken(seen, &format!("the grants add up to {sum}, the budget is {}", self.budget()));
+        self.heard(&seen.object);
+        let (granted, budget) = (self.granted(), self.budget());
+        if !seen.gone && grant(&seen.object) > before && granted > budget {
+            self.broken(seen, &format!("the grants add up to {granted}, the budget is {budget}"));
+        }
+    }
+
+    fn granted(&self) -> i64 {
+        self.sets.values().map(|set| grant(set)).sum()
+    }
+
+    /// What scaling has lowered counts once the InPlaceSet works on it.
+    fn heard(&mut self, set: &Value) {
+        let unit = text(set, "/spec/placement/unit");
+        let follows = number(set, "/status/observedGeneration") == number(set, "/metadata/generation");
+        let size = quotas(&self.deployment).get(unit).map(|(replicas, _)| *replicas);
+        if follows && size == Some(number(set, "/spec/replicas")) {
+            self.lowered.remove(unit);
         }
     }
 
@@ -125,7 +154,9 @@ impl Replay {
             self.deletion(seen, before, now);
         }
         if now.in_service() {
-            self.out.remove(now.uid());
+            if self.out.remove(now.uid()) {
+                self.reserved_before.remove(now.uid());
+            }
         }
         self.count_service();
     }
@@ -137,12 +168,8 @@ impl Replay {
         if now.revision() != target || before.is_some_and(|before| before.revision() == target) {
             return;
         }
-        let Some(quota) = list(&self.deployment, "/status/release/quota")
-            .find(|quota| text(quota, "/name") == now.unit())
-            .map(|quota| number(quota, "/updated"))
-        else {
-            return;
-        };
+        let Some((_, quota)) = quotas(&self.deployment).get(now.unit()).copied() else { return };
+        let quota = quota.max(self.lowered.get(now.unit()).copied().unwrap_or_default());
         let there = self
             .pods
             .values()
@@ -180,14 +207,28 @@ impl Replay {
             return;
         };
         // One that is surplus was never promised.
-        if before.in_service() && !text(entry, "/to").is_empty() {
-            self.out.insert(now.uid().to_owned());
+        if !before.in_service() || text(entry, "/to").is_empty() {
+            return;
         }
-        let out = i64::try_from(self.out.len()).unwrap_or(i64::MAX);
-        if out > self.budget() {
-            let budget = self.budget();
+        self.out.insert(now.uid().to_owned());
+        // A smaller budget counts for an InPlaceSet once it is granted.
+        let budget = self.budget().max(self.granted());
+        let out = i64::try_from(self.out.len()).unwrap_or(i64::MAX).min(self.missing());
+        if out > budget && !self.reserved_before.contains(now.uid()) {
             self.broken(seen, &format!("{out} pods that served are out at once, the budget is {budget}"));
         }
+    }
+
+    /// Pods in service that the InPlaceSets lack. Fewer may be missing than are out, when those on their way out have
+    /// become surplus; and more, when pods broke by themselves.
+    fn missing(&self) -> i64 {
+        let wanted: i64 = self.sets.values().map(|set| number(set, "/spec/replicas")).sum();
+        wanted - self.serving()
+    }
+
+    fn serving(&self) -> i64 {
+        let serving = self.pods.values().filter(|pod| Pod(pod).in_service()).count();
+        i64::try_from(serving).unwrap_or(i64::MAX)
     }
 
     /// W2: the images of a pod change only while nobody routes to it.
@@ -206,9 +247,13 @@ impl Replay {
         }
     }
 
-    /// A pod that Cafe deletes (one that is drained) has left every endpoint.
+    /// A pod that Cafe deletes after a drain has left every endpoint.
     fn deletion(&mut self, seen: &Seen, before: Pod<'_>, now: Pod<'_>) {
-        if now.is_terminating() && !before.is_terminating() && before.drain().is_some() {
+        if now.is_terminating()
+            && !before.is_terminating()
+            && before.drain().is_some()
+            && !self.killed.contains(now.uid())
+        {
             self.out_of_traffic(seen, before, "it was deleted");
         }
     }
@@ -231,13 +276,17 @@ impl Replay {
     }
 
     fn count_service(&mut self) {
-        let serving = self.pods.values().filter(|pod| Pod(pod).in_service()).count();
-        let missing = number(&self.deployment, "/spec/replicas") - i64::try_from(serving).unwrap_or(i64::MAX);
+        let serving = self.serving();
+        let missing = number(&self.deployment, "/spec/replicas") - serving;
         self.all_served |= missing <= 0 && serving > 0;
         if self.all_served {
             self.verdict.most_out = self.verdict.most_out.max(missing);
         }
     }
+}
+
+fn grant(set: &Value) -> i64 {
+    number(set, "/spec/updateStrategy/maxUnavailable")
 }
 
 fn keep(objects: &mut BTreeMap<String, Arc<Value>>, seen: &Seen) {
@@ -246,6 +295,15 @@ fn keep(objects: &mut BTreeMap<String, Arc<Value>>, seen: &Seen) {
     } else {
         objects.insert(seen.name.clone(), Arc::clone(&seen.object));
     }
+}
+
+/// Size and quota of each unit.
+fn quotas(deployment: &Value) -> BTreeMap<String, (i64, i64)> {
+    let quota = |quota: &Value| {
+        let sizes = (number(quota, "/replicas"), number(quota, "/updated"));
+        (text(quota, "/name").to_owned(), sizes)
+    };
+    list(deployment, "/status/release/quota").map(quota).collect()
 }
 
 fn flag(deployment: &Value, name: &str) -> bool {
@@ -288,7 +346,7 @@ mod tests {
     }
 
     fn violations(history: &[Seen]) -> Vec<String> {
-        check(history).violations
+        check(history, &BTreeSet::new()).violations
     }
 
     #[test]

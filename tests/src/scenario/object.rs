@@ -182,8 +182,9 @@ impl<'a> Pod<'a> {
             .map(|c| format!("{}: wants {} runs {} x{} {}", c.name, c.wants, c.runs, c.restarts, c.waiting))
             .collect();
         format!(
-            "{} {} {} gate {:?} ready {} terminating {} {}",
+            "{} {} {} {} gate {:?} ready {} terminating {} {}",
             self.name(),
+            self.uid(),
             self.unit(),
             self.revision(),
             self.gate(),

@@ -1,19 +1,22 @@
 //! A CafeDeployment in a namespace of its own.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::process::Output;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{
+    Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
+};
 use serde_json::{Value, json};
 
 use super::invariants::{self, Verdict};
 use super::manifest::image;
-use super::object::{Gate, Pod, text};
+use super::object::{Pod, list, number, text};
 use super::view::View;
 use super::watcher::{Kind, Watcher, version};
 use crate::bed::Bed;
@@ -32,6 +35,8 @@ pub struct Workload {
     watcher: Watcher,
     /// The template that was installed first.
     first_template: Value,
+    /// uids of pods that were deleted by hand.
+    killed: Mutex<BTreeSet<String>>,
     /// The newest version of the CafeDeployment that an answer has shown: conditions wait until it is seen.
     written: AtomicU64,
 }
@@ -58,6 +63,7 @@ impl Workload {
             name: text(manifest, "/metadata/name").to_owned(),
             watcher,
             first_template: manifest.pointer("/spec/template").cloned().unwrap_or_default(),
+            killed: Mutex::default(),
             written: AtomicU64::new(0),
         };
         workload.create_service(manifest).await?;
@@ -224,7 +230,12 @@ impl Workload {
     /// # Errors
     /// When it cannot be deleted.
     pub async fn delete_pod(&self, name: &str) -> Result<()> {
-        self.api(Kind::Pod).delete(name, &DeleteParams::default()).await?;
+        let pod = self.api(Kind::Pod).get(name).await?;
+        let uid = pod.metadata.uid.context("a pod without a uid")?;
+        self.killed.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.clone());
+        let preconditions = Preconditions { uid: Some(uid), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        self.api(Kind::Pod).delete(name, &params).await?;
         Ok(())
     }
 
@@ -382,7 +393,7 @@ impl Workload {
             })
         };
         self.wait_until("seen by the watches", seen).await?;
-        let verdict = invariants::check(&self.watcher.history());
+        let verdict = invariants::check(&self.watcher.history(), &self.killed());
         ensure!(
             verdict.violations.is_empty(),
             "rules were broken:\n{}\n{}\n{}",
@@ -393,21 +404,27 @@ impl Workload {
         Ok(verdict)
     }
 
-    /// Every change of a pod's gate, images, revision or end, in order: what to read when a rule was broken.
+    fn killed(&self) -> BTreeSet<String> {
+        self.killed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What happened, in order: what to read when a rule was broken.
     #[must_use]
     pub fn story(&self) -> String {
         let mut lines = String::new();
-        let mut last: std::collections::BTreeMap<String, (Gate, Vec<String>, String, bool)> =
-            std::collections::BTreeMap::new();
-        for seen in self.watcher.history().iter().filter(|seen| seen.kind == Kind::Pod) {
-            let pod = Pod(&seen.object);
-            let images = pod.containers().into_iter().map(|c| c.wants).collect();
-            let now = (pod.gate(), images, pod.revision().to_owned(), pod.is_ready());
-            if seen.gone || last.get(&seen.name) != Some(&now) {
+        let mut last: BTreeMap<(Kind, String), String> = BTreeMap::new();
+        for seen in self.watcher.history() {
+            let now = match seen.kind {
+                Kind::Pod => Pod(&seen.object).line(),
+                Kind::Set => set_line(&seen.object),
+                Kind::Deployment => deployment_line(&seen.object),
+                Kind::Slice | Kind::Event => continue,
+            };
+            let before = last.insert((seen.kind, seen.name.clone()), now.clone());
+            if seen.gone || before.as_ref() != Some(&now) {
                 let gone = if seen.gone { "gone " } else { "" };
-                let _ = writeln!(lines, "{} {gone}{}", seen.version, pod.line());
+                let _ = writeln!(lines, "{} {gone}{now}", seen.version);
             }
-            last.insert(seen.name.clone(), now);
         }
         lines
     }
@@ -428,4 +445,27 @@ impl Workload {
             lines.join("\n")
         )
     }
+}
+
+fn set_line(set: &Value) -> String {
+    let entry = |entry: &Value| format!("{}>{}", text(entry, "/podUID"), text(entry, "/to"));
+    format!(
+        "set {} replicas {} grant {} partition {} reserved {:?}",
+        text(set, "/metadata/name"),
+        number(set, "/spec/replicas"),
+        number(set, "/spec/updateStrategy/maxUnavailable"),
+        number(set, "/spec/updateStrategy/partition"),
+        list(set, "/status/inFlight").map(entry).collect::<Vec<_>>(),
+    )
+}
+
+fn deployment_line(deployment: &Value) -> String {
+    format!(
+        "deployment replicas {} revision {} {} group {} quota {}",
+        number(deployment, "/spec/replicas"),
+        number(deployment, "/status/release/revision"),
+        text(deployment, "/status/release/state"),
+        number(deployment, "/status/release/group"),
+        deployment.pointer("/status/release/quota").unwrap_or(&Value::Null),
+    )
 }

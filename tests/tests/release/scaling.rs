@@ -1,5 +1,6 @@
 use anyhow::Result;
 use cafe_tests::scenario::{View, Workload, bed, web};
+use serde_json::json;
 
 use crate::cells;
 
@@ -91,6 +92,112 @@ async fn pods_killed_by_hand_at_a_gate_come_back_as_what_their_quota_says() -> R
     assert_eq!((view.serving("v2"), view.serving("v1")), (cells(3, 3), cells(2, 2)));
     web.confirm("2/2").await?;
     assert_eq!(web.wait_until_settled().await?.serving("v2"), cells(5, 5));
+    web.finish().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn scaling_in_the_middle_of_a_group_loses_neither_the_group_nor_the_gate() -> Result<()> {
+    let web = Workload::install(bed().await?, "scale-group", &web(10)).await?;
+    web.release_with("v2", &[("restart", "200ms")]).await?;
+    web.wait_for_gate("2/1").await?;
+    web.confirm("2/1").await?;
+    let at_work = |view: &View| view.group() == 2 && view.pods().any(|pod| pod.drain().is_some());
+    web.wait_until("in group 2", at_work).await?;
+    web.scale(16).await?;
+    let view = scaled(&web, "2/2", 16).await?;
+    assert_eq!((view.serving("v2"), view.serving("v1")), (cells(3, 3), cells(5, 5)));
+    web.confirm("2/2").await?;
+    web.wait_until("in group 3", |view| view.group() == 3 && view.pods().any(|pod| pod.drain().is_some()))
+        .await?;
+    web.scale(6).await?;
+    web.confirm("2/all").await?;
+    assert_eq!(web.wait_until_settled().await?.serving("v2"), cells(3, 3));
+    web.finish().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_batch_size_replans_the_groups_that_have_not_started() -> Result<()> {
+    let web = Workload::install(bed().await?, "replan", &web(10)).await?;
+    web.release("v2").await?;
+    assert_eq!(web.wait_for_gate("2/1").await?.groups().len(), 3);
+    web.patch(json!({ "spec": { "strategy": { "batchSize": 2 } } })).await?;
+    let replanned = |view: &View| view.waits_at("2/1") && view.groups().len() == 5;
+    web.wait_until("planned anew", replanned).await?;
+    web.confirm("2/1").await?;
+    assert_eq!(web.wait_for_gate("2/2").await?.serving("v2"), cells(2, 2));
+    web.patch(json!({ "spec": { "strategy": { "batchSize": "60%" } } })).await?;
+    web.wait_until("planned anew", |view| view.waits_at("2/2") && view.groups().len() == 3).await?;
+    web.confirm("2/2").await?;
+    let view = web.wait_until_settled().await?;
+    assert_eq!((view.serving("v2"), view.group()), (cells(5, 5), 3));
+    web.finish().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_budget_in_the_middle_of_a_group_counts_at_once() -> Result<()> {
+    let web = Workload::install(bed().await?, "budget", &web(12)).await?;
+    web.patch(json!({ "spec": { "strategy": { "batchSize": null, "maxUnavailable": 4 } } })).await?;
+    web.release_with("v2", &[("restart", "200ms")]).await?;
+    web.wait_for_gate("2/1").await?;
+    web.confirm("2/1").await?;
+    let out = |view: &View| view.pods().filter(|pod| pod.drain().is_some()).count();
+    web.wait_until("four are out", |view| out(view) == 4).await?;
+    web.patch(json!({ "spec": { "strategy": { "maxUnavailable": 1 } } })).await?;
+    web.wait_until("one at most is out", |view| view.is_observed() && out(view) <= 1).await?;
+    // The replay checks every drain and every grant from here on against the smaller budget.
+    assert_eq!(web.wait_until_settled().await?.serving("v2"), cells(6, 6));
+    assert!(web.finish().await?.most_out <= 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pod_counts_after_it_has_been_ready_for_long_enough() -> Result<()> {
+    let mut manifest = web(4);
+    manifest["spec"]["minReadySeconds"] = json!(2);
+    let web = Workload::install(bed().await?, "min-ready", &manifest).await?;
+    web.release("v2").await?;
+    let ready = |view: &View| view.serving_in_all("v2") == 1;
+    web.wait_until("the first pod is ready", ready).await?;
+    // With a budget of one the second pod waits for the first to be available.
+    web.stays("the others wait", std::time::Duration::from_millis(700), |view| {
+        view.serving_in_all("v1") == 3 && view.reserved() == 1
+    })
+    .await?;
+    web.wait_for_gate("2/1").await?;
+    web.finish().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_storm_of_changes_ends_where_the_last_one_says() -> Result<()> {
+    let web = Workload::install(bed().await?, "storm", &web(10)).await?;
+    let tags = ["v2", "v3", "v1", "v4", "v2", "v5"];
+    for (round, tag) in tags.into_iter().enumerate() {
+        let crash = if round % 3 == 1 { "true" } else { "false" };
+        web.release_with(tag, &[("restart", "100ms"), ("crash", crash)]).await?;
+        web.wait_until("taken up", |view| view.is_observed() && view.revision() > 1).await?;
+        let revision = web.look().await?.revision();
+        web.confirm(&format!("{revision}/all")).await?;
+        web.scale(if round % 2 == 0 { 14 } else { 8 }).await?;
+        let pods = web.look().await?;
+        let victim =
+            pods.pods().filter(|pod| !pod.is_terminating()).nth(round).map(|pod| pod.name().to_owned());
+        if let Some(victim) = victim {
+            web.delete_pod(&victim).await?;
+        }
+        let moving = |view: &View| view.is_observed() && view.pods().any(|pod| !pod.in_service());
+        web.wait_until("moving", moving).await?;
+    }
+    web.release("v6").await?;
+    web.scale(9).await?;
+    web.wait_until("taken up", View::is_observed).await?;
+    let revision = web.look().await?.revision();
+    web.confirm(&format!("{revision}/all")).await?;
+    let view = web.wait_until_settled().await?;
+    assert_eq!(view.serving_in_all("v6"), 9);
     web.finish().await?;
     Ok(())
 }
