@@ -5,7 +5,8 @@
 mod simulator;
 
 use cafe_crds::{deployment::Strategy, intstr::IntOrPercent::Int};
-use simulator::{Cluster, Protector};
+use cafe_planner::set::Action;
+use simulator::{Cluster, Planner, Protector};
 
 fn protected() -> Cluster {
     let mut cluster = Cluster::installed(4, 2, Strategy { max_unavailable: Int(1), ..Strategy::default() });
@@ -70,6 +71,26 @@ fn a_protector_nobody_declared_is_waited_for_in_a_drain() {
     assert_eq!(cluster.updated(), [0]);
     cluster.set_protector("mesh", Protector::Prompt).settle();
     assert_eq!(cluster.updated(), [1]);
+}
+
+#[test]
+fn no_pod_is_taken_out_while_the_journal_that_gives_it_back_is_on_its_way() {
+    let mut cluster = Cluster::installed(4, 1, Strategy { max_unavailable: Int(1), ..Strategy::default() });
+    cluster.apply_image(2);
+    cluster.run_until("a pod is reserved", |c| !c.sets[0].journal.is_empty());
+    let (set, reserved) = (cluster.sets[0].uid, cluster.sets[0].journal[0].uid);
+    let other = cluster.pods.keys().copied().find(|uid| *uid != reserved).unwrap();
+    cluster.sicken(other, true);
+    while let Some(step) = cluster.moves().first().copied() {
+        cluster.make(step);
+    }
+    cluster.send(Planner::Set(set));
+    cluster.sicken(other, false);
+    while let Some(step) = cluster.moves().first().copied() {
+        cluster.make(step);
+    }
+    let plan = cluster.plan_set(set);
+    assert!(!plan.actions.iter().any(|a| matches!(a, Action::TakeOut { .. })), "{plan:?}");
 }
 
 #[test]

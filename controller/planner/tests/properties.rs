@@ -211,7 +211,7 @@ fn confirm_all(cluster: &mut Cluster) {
 
 /// Everything heals, and the user confirms whatever waits.
 fn end_well(cluster: &mut Cluster) {
-    cluster.log("-- everything heals".into());
+    cluster.log("-- everything heals");
     while !cluster.flying.is_empty() {
         cluster.land(0, false);
     }

@@ -187,8 +187,11 @@ fn a_pause_holds_a_gate_although_its_token_is_there() {
 #[test]
 fn a_pause_lets_pods_that_have_just_been_born_enter_service() {
     let mut cluster = Cluster::new(4, 1, Strategy::default());
-    cluster.run_until("pods exist", |c| c.pods.len() == 4);
+    cluster.full_units.insert("CellA".into());
+    cluster.settle();
     cluster.apply_image(2).pause(true).settle();
+    cluster.full_units.clear();
+    cluster.settle();
     assert_eq!(cluster.in_service(), 4, "{}", cluster.story());
     cluster.pause(false).settle();
     cluster.assert_converged();

@@ -8,6 +8,7 @@ use cafe_crds::{
     deployment::{ReleaseState, Strategy},
     intstr::IntOrPercent::{self, Int},
 };
+use cafe_planner::deployment::DeploymentSpec;
 use simulator::{Cluster, cells};
 
 fn fours() -> Strategy {
@@ -18,6 +19,11 @@ fn at_the_first_gate() -> Cluster {
     let mut cluster = Cluster::installed(10, 2, fours());
     cluster.apply_image(2).settle();
     cluster
+}
+
+/// CellA gets a size of its own.
+fn pin(spec: &mut DeploymentSpec, pods: i32) {
+    spec.topology.unit_replicas.insert("CellA".into(), Int(pods));
 }
 
 #[test]
@@ -166,7 +172,7 @@ fn a_unit_that_leaves_is_emptied_as_its_pods_find_a_new_home() {
 fn pins_move_pods_without_a_hole() {
     let mut cluster = Cluster::installed(10, 2, fours());
     cluster.quiet = true;
-    cluster.edit(|spec| drop(spec.topology.unit_replicas.insert("CellA".into(), Int(9)))).settle();
+    cluster.edit(|spec| pin(spec, 9)).settle();
     cluster.assert_converged();
     assert_eq!(cluster.live(), [9, 1]);
 }

@@ -57,11 +57,16 @@ impl Cluster {
         use deployment::Action as A;
         match action {
             A::CreateSet { spec, .. } => self.check_spec(None, spec),
-            A::WriteSet { uid, spec, .. } => self.check_spec(self.sets.iter().find(|s| s.uid == *uid), spec),
+            // What is refused as out of date does no harm.
+            A::WriteSet { uid, rv, spec, .. } => {
+                if let Some(set) = self.sets.iter().find(|s| s.uid == *uid && s.rv == *rv) {
+                    self.check_spec(Some(set), spec);
+                }
+            }
             A::DeleteSet { uid, .. } if self.pods_of(*uid).any(|p| p.pod.in_service()) => {
                 self.broken("a set is deleted with pods that serve");
             }
-            A::WriteStatus { status, .. } => {
+            A::WriteStatus { status, rv } if *rv == self.deployment.rv => {
                 let now = status.release.as_ref().unwrap();
                 if let Some(before) =
                     self.deployment.status.release.as_ref().filter(|r| r.revision == now.revision)
@@ -79,7 +84,7 @@ impl Cluster {
         let grows = before.map_or(grant(spec) > 0, |b| grant(spec) > grant(&b.spec));
         // The creation of a set knows no version of anything: it may land after the topology has changed, without pods.
         let stray = self.sets.iter().any(|s| s.status.observed_generation.is_none()) || before.is_none();
-        if sum > self.budget().max(self.lagging_budget) && grows && !(stray && !self.quiet) {
+        if sum > self.budget().max(self.lagging_budget) && grows && (self.quiet || !stray) {
             self.broken(&format!("S20: grants of {sum}"));
         }
         let release = self.release();

@@ -227,7 +227,7 @@ impl Cluster {
 
     /// The controller dies and starts again: it remembers nothing.
     pub fn restart(&mut self) {
-        self.log("-- the controller restarts".into());
+        self.log("-- the controller restarts");
         self.memory = Memory::default();
         self.orphans |= !self.busy().creating.is_empty();
         self.flying.iter_mut().for_each(|f| f.orphaned = true);
@@ -338,7 +338,7 @@ impl Cluster {
         assert!(self.turns < MOST_TURNS, "the clock turns for ever\n{}", self.story());
     }
 
-    pub fn log(&mut self, line: String) {
+    pub fn log(&mut self, line: impl std::fmt::Display) {
         self.trace.push(format!("{:>7} {line}", self.now.mono.0));
     }
 
