@@ -93,6 +93,11 @@ impl CallError {
         }
     }
 
+    /// True when there was an answer that makes no sense to this process.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Kube(error) if matches!(error.as_ref(), kube::Error::SerdeError(_)))
+    }
+
     /// True when the request never left this process.
     fn is_unsent(&self) -> bool {
         matches!(self, Self::Kube(error) if matches!(error.as_ref(), kube::Error::BuildRequest(_)))

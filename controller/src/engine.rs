@@ -5,7 +5,11 @@ mod wakes;
 
 use std::{sync::Arc, time::Instant};
 
-use cafe_planner::time::Millis;
+use cafe_crds::reason;
+use cafe_planner::{
+    deployment::{Action, Event, action::Step},
+    time::Millis,
+};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::Client;
 
@@ -34,6 +38,9 @@ const LONG_PLAN: u128 = 100;
 
 /// The longest rest after a plan, in milliseconds.
 const LONGEST_REST: u64 = 50;
+
+/// How long an object rests whose planning panicked, in milliseconds.
+const PANIC_REST: u64 = 30_000;
 
 /// Why the loop ended, other than being told to.
 #[derive(Debug, thiserror::Error)]
@@ -234,7 +241,15 @@ impl Engine {
     fn plan_one(&mut self, owner: Owner) {
         let now = self.clock.now();
         let started = Instant::now();
-        match self.world.plan(owner, now) {
+        // A poisoned object must not end the process for all the others: it is told, and left alone for a while.
+        let planned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.world.plan(owner, now)));
+        let Ok(planned) = planned else {
+            tracing::error!(?owner, "planning panicked: a bug; this object rests, the others go on");
+            self.world.memory(owner).resting_until = Some(Millis(now.mono.0 + PANIC_REST));
+            self.wakes.set(owner, Millis(now.mono.0 + PANIC_REST));
+            return;
+        };
+        match planned {
             Planned::Nothing(until) => {
                 if let Some(until) = until {
                     self.wakes.set(owner, until);
@@ -258,7 +273,8 @@ impl Engine {
                 if let Some(record) = self.world.deployments.get(&uid) {
                     self.reporter.notice(&record.deployment, plan.notices);
                 }
-                for step in plan.steps {
+                for mut step in plan.steps {
+                    self.tell_overwritten(&mut step);
                     let call = apply::deployment_call(&self.world, uid, step);
                     if !self.dispatch(owner, call) {
                         return;
@@ -266,6 +282,19 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// A set that no longer says what was last written to it was changed by somebody else.
+    fn tell_overwritten(&mut self, step: &mut Step) {
+        let Action::WriteSet { name, uid, spec, .. } = &step.action else { return };
+        let memory = self.world.memory(Owner::Set(*uid));
+        if memory.written.as_ref() == Some(spec) {
+            let note = format!(
+                "InPlaceSet {name}: its spec belongs to its CafeDeployment; a change by hand was undone"
+            );
+            step.events.push(Event::warning(reason::CHILD_OVERWRITTEN, note));
+        }
+        memory.written = Some(spec.clone());
     }
 
     fn measured(&mut self, owner: Owner, kind: &'static str, started: Instant, now: Millis) {
@@ -309,7 +338,7 @@ impl Engine {
             Target::NewPod { name, revision } => {
                 self.world.memory(call.owner).creating.push((name.clone(), *revision));
             }
-            Target::New => self.world.memory(call.owner).births += 1,
+            Target::NewRevision(_) | Target::NewSet => self.world.memory(call.owner).births += 1,
             Target::Proof(_) => self.world.memory(call.owner).proving = true,
         }
     }

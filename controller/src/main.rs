@@ -34,7 +34,10 @@ fn log(args: &RunArgs) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&args.log_filter).map_err(|e| {
         anyhow::anyhow!("--log-filter {:?}: {e}; an example: info,cafe_controller=debug", args.log_filter)
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     match args.log_format {
         LogFormat::Json => log.json().flatten_event(true).init(),
         LogFormat::Text => log.init(),

@@ -100,6 +100,8 @@ words! {
     NOT_OBSERVED = "NotObserved";
     /// Pods cannot be created, for example because of a quota.
     CREATE_FAILED = "CreateFailed";
+    /// `podUpdatePolicy: InPlaceOnly` holds pods whose change cannot go in place.
+    IN_PLACE_ONLY = "InPlaceOnly";
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use cafe_crds::{
     names::{DRAIN_REASON_PREFIX, OFFLINE_REASON},
     time::Seconds,
+    traffic::TrafficMode,
 };
 
 use crate::{
@@ -160,6 +161,17 @@ pub struct Endpoints {
     pub listed: u32,
     /// Entries among them that still serve.
     pub serving: u32,
+}
+
+impl Endpoints {
+    /// The entries that stand in the way of a drain: those that serve or, for load balancers that ignore readiness, all.
+    #[must_use]
+    pub fn counted_in(self, mode: TrafficMode) -> Self {
+        match mode {
+            TrafficMode::Gate => self,
+            TrafficMode::Unselect => Self { serving: self.listed, ..self },
+        }
+    }
 }
 
 /// A pod with what the world knows around it.

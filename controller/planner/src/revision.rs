@@ -61,6 +61,12 @@ pub struct Revision {
 }
 
 impl Revision {
+    /// How often its hash had to be moved aside, for `status.collisionCount`; none if it never was.
+    #[must_use]
+    pub fn collisions(&self) -> Option<i32> {
+        (1..100).find(|c| RevisionHash::of(self.digest, *c) == self.hash).and_then(|c| i32::try_from(c).ok())
+    }
+
     /// Whether `number` is this revision's, now or in an earlier life.
     #[must_use]
     pub fn answers_to(&self, number: i64) -> bool {
@@ -73,14 +79,12 @@ impl Revision {
 pub enum Resolution {
     /// The revision at this index is the newest and has the content.
     Found(usize),
-    /// Content seen for the first time: create a revision with this number and hash, after so many collisions.
+    /// Content seen for the first time: create a revision with this number and hash.
     Create {
         /// Number of the new revision.
         number: i64,
         /// Short name of the new revision.
         hash: RevisionHash,
-        /// Collisions met on the way (for `status.collisionCount`).
-        collisions: u32,
     },
     /// Content of an earlier revision (at this index): it gets a new number.
     Renumber {
@@ -92,18 +96,19 @@ pub enum Resolution {
 }
 
 /// Finds the revision of `digest`, or says how to get one. Numbers start above `floor` (the highest number that any
-/// token names), so that a token of an older life can never match.
+/// token names), so that a token of an older life can never match. `held` are hashes whose names somebody else holds.
 #[must_use]
-pub fn resolve(digest: Digest, revisions: &[&Revision], floor: i64) -> Resolution {
+pub fn resolve(digest: Digest, revisions: &[&Revision], held: &[RevisionHash], floor: i64) -> Resolution {
     let highest = revisions.iter().map(|r| r.number).max().unwrap_or(0);
     let next = highest.max(floor).saturating_add(1);
     match revisions.iter().position(|r| r.digest == digest) {
         Some(index) if revisions.get(index).is_some_and(|r| r.number == highest) => Resolution::Found(index),
         Some(index) => Resolution::Renumber { index, number: next },
         None => {
-            let collisions = (0..).find(|c| revisions.iter().all(|r| r.hash != RevisionHash::of(digest, *c)));
-            let collisions = collisions.unwrap_or(0);
-            Resolution::Create { number: next, hash: RevisionHash::of(digest, collisions), collisions }
+            let is_free =
+                |hash: &RevisionHash| !held.contains(hash) && revisions.iter().all(|r| r.hash != *hash);
+            let hash = (0..).map(|c| RevisionHash::of(digest, c)).find(is_free);
+            Resolution::Create { number: next, hash: hash.unwrap_or_default() }
         }
     }
 }

@@ -40,21 +40,37 @@ pub fn runs_what_it_wants(pod: &Pod) -> bool {
 
 fn is_new(pod: &Pod, container: &Container) -> bool {
     let Some(record) = &pod.in_place else { return true };
-    let mut recorded = record.ran.iter().filter(|r| r.container == container.name && r.id == container.id);
-    recorded.all(|r| r.image == container.wants && pod.observed_generation >= pod.generation)
+    let mut recorded = record.ran.iter().filter(|r| r.container == container.name);
+    recorded.all(|r| match &*r.id {
+        // Nothing had started yet when its image changed: what starts first may still be of the old image.
+        "" => is_same_image(&r.image, &container.wants) || !is_same_image(&r.image, &container.image),
+        id if id == &*container.id => {
+            is_same_image(&r.image, &container.wants) && pod.observed_generation >= pod.generation
+        }
+        _ => true,
+    })
+}
+
+/// Whether two references name one image. The kubelet reports short names with their registry.
+fn is_same_image(a: &str, b: &str) -> bool {
+    let short = |image: &str| -> String {
+        let image = image.strip_prefix("docker.io/").unwrap_or(image);
+        image.strip_prefix("library/").unwrap_or(image).to_owned()
+    };
+    a == b || short(a) == short(b)
 }
 
 /// The record to write with an update of `pod` under drain `op`: what earlier updates of the same drain recorded, and
-/// every container that runs now and is about to change.
+/// every container that runs now, or is yet to start, and is about to change.
 #[must_use]
 pub fn record(pod: &Pod, op: crate::identity::Op, changes: &[(Text, Text)]) -> InPlace {
     let earlier = pod.in_place.as_ref().filter(|r| r.op == op);
     let mut ran: Vec<Ran> = earlier.map(|r| r.ran.clone()).unwrap_or_default();
     let touched = |name: &Text| changes.iter().any(|(c, _)| c == name) || ran_has(earlier, name);
-    for c in pod.containers.iter().filter(|c| !c.id.is_empty() && touched(&c.name)) {
+    for c in pod.containers.iter().filter(|c| touched(&c.name)) {
         if !ran.iter().any(|r| r.container == c.name && r.id == c.id) {
-            // In the middle of an update the spec may already be ahead of the container: then the kubelet's word counts.
-            let image = if earlier.is_some() { &c.image } else { &c.wants };
+            // In the middle of an update the spec may be ahead of the container: then the kubelet's word counts.
+            let image = if earlier.is_some() && !is_new(pod, c) { &c.image } else { &c.wants };
             ran.push(Ran { container: c.name.clone(), id: c.id.clone(), image: image.clone() });
         }
     }

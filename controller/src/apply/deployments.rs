@@ -56,7 +56,7 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
             of(
                 Kind::Revision,
                 &name,
-                Target::New,
+                Target::NewRevision(hash),
                 "create",
                 "CreateRevision",
                 create(Kind::Revision, &d.namespace, &body),
@@ -78,7 +78,14 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
         }
         Action::CreateSet { name, spec } => {
             let body = set_body(world, record, &name, &spec)?;
-            of(Kind::Set, &name, Target::New, "create", "CreateSet", create(Kind::Set, &d.namespace, &body))
+            of(
+                Kind::Set,
+                &name,
+                Target::NewSet,
+                "create",
+                "CreateSet",
+                create(Kind::Set, &d.namespace, &body),
+            )
         }
         Action::WriteSet { name, uid, rv, spec } => {
             let body = replace_on(uid, rv, "/spec", &set_spec(world, &spec)?);

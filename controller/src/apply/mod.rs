@@ -41,8 +41,10 @@ pub(crate) enum Target {
         /// Its revision.
         revision: RevisionHash,
     },
-    /// Another object to be born.
-    New,
+    /// A ControllerRevision to be born.
+    NewRevision(RevisionHash),
+    /// An InPlaceSet to be born.
+    NewSet,
     /// A live read, for these pods and drains.
     Proof(Vec<(Uid, Op)>),
 }

@@ -1,8 +1,12 @@
 //! The bodies of pod writes: birth, W1, W2, W3.
 
 use cafe_crds::{
-    names::{ANNOTATION_IN_PLACE, DRAIN_REASON_PREFIX, GATE, LABEL_GROUP, LABEL_REVISION, LABEL_UNIT},
+    names::{
+        ANNOTATION_IN_PLACE, DRAIN_REASON_PREFIX, GATE, LABEL_GROUP, LABEL_REVISION, LABEL_SERVING,
+        LABEL_UNIT,
+    },
     time::Seconds,
+    traffic::TrafficMode,
 };
 use cafe_planner::{
     Text,
@@ -104,9 +108,9 @@ fn entry<'a>(value: &'a mut Value, field: &str, default: fn() -> Value) -> &'a m
 
 /// W1. Ready turns False in the same write, with the kubelet's own words and generation, so that the kubelet has
 /// nothing to add (observed with 1.36: without `observedGeneration` it patches once more).
-pub(super) fn take_out(on: &On, op: Op, pod: &Pod, now: Seconds) -> Value {
+pub(super) fn take_out(on: &On, op: Op, pod: &Pod, mode: TrafficMode, now: Seconds) -> Value {
     json!({
-        "metadata": metadata(on.uid, on.rv, []),
+        "metadata": selected(on, mode, &Value::Null),
         "status": {"conditions": [
             {
                 "type": GATE, "status": "False", "reason": format!("{DRAIN_REASON_PREFIX}{op}"),
@@ -121,10 +125,18 @@ pub(super) fn take_out(on: &On, op: Op, pod: &Pod, now: Seconds) -> Value {
     })
 }
 
+/// The metadata of W1 and W3: with `mode: Unselect` the label that Services select on rides along.
+fn selected(on: &On, mode: TrafficMode, label: &Value) -> Value {
+    match mode {
+        TrafficMode::Gate => metadata(on.uid, on.rv, []),
+        TrafficMode::Unselect => metadata(on.uid, on.rv, [("labels", json!({LABEL_SERVING: label}))]),
+    }
+}
+
 /// W3. Ready is the kubelet's to turn True.
-pub(super) fn put_back(on: &On, now: Seconds) -> Value {
+pub(super) fn put_back(on: &On, mode: TrafficMode, now: Seconds) -> Value {
     json!({
-        "metadata": metadata(on.uid, on.rv, []),
+        "metadata": selected(on, mode, &"true".into()),
         "status": {"conditions": [
             {"type": GATE, "status": "True", "reason": "Serving", "message": "", "lastTransitionTime": now},
         ]},
@@ -226,7 +238,7 @@ mod tests {
     fn taking_a_pod_out_leaves_the_kubelet_nothing_to_add() {
         let on = On { pod: "web-1".into(), uid: cafe_planner::identity::Uid(1), rv: 7 };
         let pod = Pod { generation: 3, ..Pod::default() };
-        let body = take_out(&on, Op(0xab), &pod, Seconds(0));
+        let body = take_out(&on, Op(0xab), &pod, TrafficMode::Gate, Seconds(0));
         assert_eq!(body["metadata"]["resourceVersion"], "7");
         let conditions = body["status"]["conditions"].as_array().unwrap();
         assert_eq!(conditions[0]["reason"], "Drain_000000ab");

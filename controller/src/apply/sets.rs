@@ -33,11 +33,11 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
         }
         Action::TakeOut { on, op } => {
             let pod = &world.pods.get(&on.uid)?.pod;
-            let body = pods::take_out(&on, op, pod, now.wall);
+            let body = pods::take_out(&on, op, pod, set.set.spec.traffic.mode, now.wall);
             Some(call.pod(&on, "patch", "TakeOut", patch_pod(set, &on, "/status", &body)))
         }
         Action::PutBack { on } => {
-            let body = pods::put_back(&on, now.wall);
+            let body = pods::put_back(&on, set.set.spec.traffic.mode, now.wall);
             Some(call.pod(&on, "patch", "PutBack", patch_pod(set, &on, "/status", &body)))
         }
         Action::Touch { on, record } => {
@@ -91,7 +91,10 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
             };
             let request =
                 create(Kind::Revision, &set.namespace, &revision_body(&owner, &set.content, number, hash));
-            Some(Call { name, ..call.of(Kind::Revision, Target::New, "create", "CreateRevision", request) })
+            Some(Call {
+                name,
+                ..call.of(Kind::Revision, Target::NewRevision(hash), "create", "CreateRevision", request)
+            })
         }
         Action::DeleteRevision { name, uid, rv } => {
             let request = delete(Kind::Revision, &set.namespace, &name, uid, rv);

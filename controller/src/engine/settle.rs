@@ -44,7 +44,7 @@ impl Engine {
             Outcome::Applied(answer) => self.applied(&call, answer),
             Outcome::Conflict | Outcome::Gone => {
                 tracing::debug!(decision = call.decision, name = &*call.name, "outdated: looks again");
-                self.outdated(&call);
+                self.outdated(call);
             }
             Outcome::NotApplied(refusal) => {
                 tracing::warn!(
@@ -58,7 +58,12 @@ impl Engine {
                 );
                 self.reporter.refused(&self.world, &call, &refusal);
                 self.release(&call);
-                self.rest(call.owner, retry);
+                if matches!(call.target, Target::NewPod { .. }) {
+                    // Only births wait: pods that are out of traffic must get back meanwhile.
+                    self.hold_births(call.owner, retry, &refusal.message);
+                } else {
+                    self.rest(call.owner, retry);
+                }
             }
             Outcome::TooManyRequests { .. } => {
                 self.release(&call);
@@ -86,7 +91,11 @@ impl Engine {
             name = &*call.name,
             "applied"
         );
-        self.world.memory(call.owner).failures = 0;
+        let memory = self.world.memory(call.owner);
+        memory.failures = 0;
+        if matches!(call.target, Target::NewPod { .. }) {
+            memory.refused = None;
+        }
         let now = self.clock.now().mono;
         if call.is_status {
             self.world.memory(call.owner).status_written = Some(now);
@@ -113,11 +122,13 @@ impl Engine {
 
     /// What the live read says of each drain: proven from now on, or looked at again shortly.
     fn proven(&mut self, owner: Owner, pods: &[(Uid, Op)], list: &SliceList, now: Millis) {
+        // For load balancers that ignore readiness only absence counts.
+        let any_entry = self.world.is_unselecting(owner);
         let mut serving: HashMap<Uid, bool> = HashMap::new();
         for slice in &list.items {
             let (_, targets) = crate::observe::records::slice(slice).unwrap_or_default();
             for (pod, serves) in targets {
-                *serving.entry(pod).or_default() |= serves;
+                *serving.entry(pod).or_default() |= serves || any_entry;
             }
         }
         let mut all = true;
@@ -148,8 +159,10 @@ impl Engine {
     fn release(&mut self, call: &Call) {
         match &call.target {
             Target::Existing { uid, .. } => self.world.end_write(*uid),
-            Target::NewPod { name, .. } => self.world.memory(call.owner).creating.retain(|(n, _)| n != name),
-            Target::New => {
+            Target::NewPod { name, .. } => {
+                self.world.memory(call.owner).creating.retain(|(n, _)| n != name);
+            }
+            Target::NewRevision(_) | Target::NewSet => {
                 let memory = self.world.memory(call.owner);
                 memory.births = memory.births.saturating_sub(1);
             }
@@ -157,12 +170,33 @@ impl Engine {
         }
     }
 
-    /// The object has moved on, is gone, or exists already: the watch brings what is true.
-    fn outdated(&mut self, call: &Call) {
-        self.release(call);
+    /// The object has moved on or is gone: the watch brings what is true. A name that is held is looked up: its holder
+    /// may be what an earlier, unanswered try has made, or somebody else's.
+    fn outdated(&mut self, call: Call) {
         match call.target {
-            Target::Existing { uid, rv } => self.world.fell_behind(call.kind, uid, rv),
-            _ => self.rest(call.owner, Some(Retry::Backoff)),
+            Target::Existing { uid, rv } => {
+                self.release(&call);
+                self.world.fell_behind(call.kind, uid, rv);
+            }
+            Target::NewPod { .. } | Target::NewRevision(_) => self.reread(call, Duration::ZERO),
+            Target::NewSet | Target::Proof(_) => {
+                self.release(&call);
+                self.rest(call.owner, Some(Retry::Backoff));
+            }
+        }
+    }
+
+    /// Remembers a name that turned out to be somebody else's, so that another is taken.
+    fn avoid_if_foreign(&mut self, call: &Call) {
+        let (Owner::Set(owner) | Owner::Deployment(owner)) = call.owner;
+        match &call.target {
+            Target::NewPod { name, .. } if !self.world.has_pod(owner, name) => {
+                self.world.memory(call.owner).occupied.push(name.clone());
+            }
+            Target::NewRevision(hash) if !self.world.has_revision(owner, *hash) => {
+                self.world.memory(call.owner).held.push(*hash);
+            }
+            _ => {}
         }
     }
 
@@ -174,7 +208,7 @@ impl Engine {
                 self.rest(call.owner, Some(Retry::Backoff));
                 return;
             }
-            Target::NewPod { .. } | Target::New => {}
+            Target::NewPod { .. } | Target::NewRevision(_) | Target::NewSet => {}
         }
         self.reread(call, Duration::ZERO);
     }
@@ -195,8 +229,22 @@ impl Engine {
         match answer {
             Ok(answer) => {
                 self.see(answer);
+                self.avoid_if_foreign(&call);
                 self.release(&call);
                 self.world.mark(call.owner);
+            }
+            Err(error) if error.is_unreadable() => {
+                // Reading it again would give the same: the watch, which skips what it cannot read, goes on from here.
+                tracing::warn!(
+                    name = &*call.name,
+                    error = &error as &dyn std::error::Error,
+                    "cannot make sense of it"
+                );
+                self.release(&call);
+                if let Target::Existing { uid, rv } = call.target {
+                    self.world.fell_behind(call.kind, uid, rv);
+                }
+                self.rest(call.owner, Some(Retry::Backoff));
             }
             Err(error) if error.code() == 404 => {
                 if let Target::Existing { uid, .. } = call.target {
@@ -216,21 +264,37 @@ impl Engine {
         }
     }
 
+    /// Lets a set create no pod for a while, and remembers why.
+    fn hold_births(&mut self, owner: Owner, retry: Option<Retry>, why: &str) {
+        let now = self.clock.now().mono;
+        let pause = self.pause(owner, retry);
+        let memory = self.world.memory(owner);
+        memory.no_births_until = Some(Millis(now.0 + pause));
+        memory.refused = Some(why.into());
+        self.world.mark(owner);
+    }
+
     /// Lets an owner rest after a failure: twice as long each time, or as long as the server asks for. A refusal that
     /// only a change can mend rests longest; the change itself ends the rest.
     fn rest(&mut self, owner: Owner, retry: Option<Retry>) {
         let now = self.clock.now().mono;
+        let pause = self.pause(owner, retry);
+        self.world.memory(owner).resting_until = Some(Millis(now.0 + pause));
+        self.world.mark(owner);
+    }
+
+    /// How long to pause after one more failure, in milliseconds.
+    fn pause(&mut self, owner: Owner, retry: Option<Retry>) -> u64 {
         let memory = self.world.memory(owner);
-        let pause = match retry {
+        let failures = memory.failures;
+        memory.failures = (failures + 1).min(16);
+        match retry {
             None | Some(Retry::Soon) => 0,
             Some(Retry::Never) => LONGEST_PAUSE,
             Some(Retry::After(pause)) => u64::try_from(pause.as_millis()).unwrap_or(LONGEST_PAUSE),
             Some(Retry::Backoff) => {
-                FIRST_PAUSE.checked_shl(memory.failures).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
+                FIRST_PAUSE.checked_shl(failures).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
             }
-        };
-        memory.failures = (memory.failures + 1).min(16);
-        memory.resting_until = Some(Millis(now.0 + pause));
-        self.world.mark(owner);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Folding frames and answers into records. Each object moves forward only: what is older than the record is ignored.
 
-use cafe_planner::{Text, identity::Uid};
+use cafe_planner::{Text, deployment::Deployment, identity::Uid, set::Census};
 use kube::{
     Resource,
     core::{DeserializeGuard, error_boundary::InvalidObject},
@@ -163,11 +163,7 @@ impl World {
         let changed =
             self.deployments.get(&uid).is_some_and(|old| old.deployment.generation != deployment.generation);
         if changed {
-            // What was refused before may be what has just been mended.
-            self.memory(Owner::Deployment(uid)).resting_until = None;
-            let sets: Vec<Owner> =
-                self.sets_of.get(&uid).into_iter().flatten().map(|set| Owner::Set(*set)).collect();
-            sets.into_iter().for_each(|set| self.memory(set).resting_until = None);
+            self.end_rest(Owner::Deployment(uid));
         }
         self.writes.saw(uid, deployment.rv);
         self.mark(Owner::Deployment(uid));
@@ -180,11 +176,24 @@ impl World {
             return;
         };
         let uid = set.uid;
-        let old = self.sets.get_mut(&uid);
-        if old.as_ref().is_some_and(|old| old.set.rv > set.rv) {
-            return;
+        let old = self.sets.remove(&uid);
+        if let Some(old) = old.as_ref().filter(|old| old.set.owner != set.owner && old.set.rv <= set.rv) {
+            self.disown_set(uid, old.set.owner);
+            self.mark_those_who_want(&namespace, &set.name);
         }
-        let census = old.map(|old| std::mem::take(&mut old.census)).unwrap_or_default();
+        let census = match old {
+            Some(old) if old.set.rv > set.rv => {
+                self.sets.insert(uid, old);
+                return;
+            }
+            Some(old) => {
+                if old.set.generation != set.generation {
+                    self.end_rest(Owner::Set(uid));
+                }
+                old.census
+            }
+            None => Census::default(),
+        };
         self.writes.saw(uid, set.rv);
         self.mark(Owner::Set(uid));
         if let Some(owner) = set.owner {
@@ -197,12 +206,20 @@ impl World {
 
     pub(crate) fn see_revision(&mut self, object: RevisionObject) {
         let namespace = object.metadata.0.namespace.clone().unwrap_or_default();
-        let Some((revision, owner, content)) =
-            records::revision(object, &mut self.contents, &mut self.interner)
-        else {
+        let known = uid_of(&object.metadata.0).filter(|uid| self.revisions.contains_key(uid));
+        let leaving = object.metadata.0.deletion_timestamp.is_some();
+        let record = records::revision(object, &mut self.contents, &mut self.interner);
+        let Some((revision, owner, content)) = record.filter(|_| !leaving) else {
+            // No longer ours, or on its way out whatever still holds it: as good as gone.
+            if let Some(uid) = known {
+                self.remove(Kind::Revision, uid);
+            }
             return;
         };
         let uid = revision.uid;
+        if let Some(old) = self.revisions.get(&uid).map(|r| r.owner).filter(|old| *old != owner) {
+            unlink(&mut self.revisions_of, old, uid);
+        }
         if self.revisions.get(&uid).is_some_and(|old| old.revision.rv > revision.rv) {
             return;
         }
@@ -236,6 +253,10 @@ impl World {
         }
         if self.pods.get(&uid).is_some_and(|old| old.pod == pod) {
             return;
+        }
+        if let Some(old) = self.pods.get(&uid).map(|r| r.set).filter(|old| *old != set) {
+            unlink(&mut self.pods_of, old, uid);
+            self.mark(Owner::Set(old));
         }
         self.pods_of.entry(set).or_default().insert(uid);
         self.pods.insert(uid, PodRecord { pod, set, namespace });
@@ -327,10 +348,31 @@ impl World {
         if self.set_names.get(&key) == Some(&uid) {
             self.set_names.remove(&key);
         }
-        if let Some(owner) = record.set.owner {
+        self.disown_set(uid, record.set.owner);
+        self.mark_those_who_want(&record.namespace, &record.set.name);
+    }
+
+    /// The owner has changed: what was refused before may be what has just been mended.
+    fn end_rest(&mut self, owner: Owner) {
+        let memory = self.memory(owner);
+        memory.resting_until = None;
+        memory.no_births_until = None;
+        memory.refused = None;
+    }
+
+    /// The set is no longer `owner`'s.
+    fn disown_set(&mut self, uid: Uid, owner: Option<Uid>) {
+        if let Some(owner) = owner {
             unlink(&mut self.sets_of, owner, uid);
             self.mark(Owner::Deployment(owner));
         }
+    }
+
+    /// A name has come free: CafeDeployments that may have waited for it are planned again.
+    fn mark_those_who_want(&mut self, namespace: &Text, name: &Text) {
+        let wants = |d: &Deployment| d.namespace == *namespace && name.starts_with(&*d.name);
+        let waiting = self.deployments.iter().filter(|(_, r)| wants(&r.deployment));
+        self.dirty.extend(waiting.map(|(uid, _)| Owner::Deployment(*uid)));
     }
 
     /// A revision concerns its owner, and the sets that take their templates from it.

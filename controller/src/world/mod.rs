@@ -15,13 +15,14 @@ use std::{
     sync::Arc,
 };
 
+use cafe_crds::traffic::TrafficMode;
 use cafe_planner::{
     Text,
     deployment::Deployment,
     identity::{Op, RevisionHash, Uid},
     pod::{Endpoints, Pod},
     revision::Revision,
-    set::{Census, Set},
+    set::{Census, Set, SetSpec},
     time::Millis,
 };
 
@@ -119,6 +120,16 @@ pub(crate) struct SliceRecord {
 pub(crate) struct Memory {
     /// Names and revisions of pods being created.
     pub(crate) creating: Vec<(Text, RevisionHash)>,
+    /// No pod is to be created before this: the API server has refused one.
+    pub(crate) no_births_until: Option<Millis>,
+    /// Why it refused, until a pod is created.
+    pub(crate) refused: Option<Text>,
+    /// Names of pods that somebody else holds.
+    pub(crate) occupied: Vec<Text>,
+    /// Hashes of revisions whose names somebody else holds.
+    pub(crate) held: Vec<RevisionHash>,
+    /// The spec last written to it, to tell a foreign edit.
+    pub(crate) written: Option<Box<SetSpec>>,
     /// Other objects being created for it.
     pub(crate) births: u32,
     /// A live read for it is on its way.
@@ -202,6 +213,23 @@ impl World {
     /// The revisions of an owner (or, for a set, of its CafeDeployment).
     pub(crate) fn revisions_of(&self, owner: Uid) -> impl Iterator<Item = &RevisionRecord> {
         self.revisions_of.get(&owner).into_iter().flatten().filter_map(|uid| self.revisions.get(uid))
+    }
+
+    /// Whether the set has a pod of this name.
+    pub(crate) fn has_pod(&self, set: Uid, name: &str) -> bool {
+        let mut pods = self.pods_of.get(&set).into_iter().flatten().filter_map(|uid| self.pods.get(uid));
+        pods.any(|record| *record.pod.name == *name)
+    }
+
+    /// Whether the owner has a revision with this hash.
+    pub(crate) fn has_revision(&self, owner: Uid, hash: RevisionHash) -> bool {
+        self.revisions_of(owner).any(|record| record.revision.hash == hash)
+    }
+
+    /// Whether the set takes its pods out of Services altogether.
+    pub(crate) fn is_unselecting(&self, owner: Owner) -> bool {
+        let Owner::Set(uid) = owner else { return false };
+        self.sets.get(&uid).is_some_and(|record| record.set.spec.traffic.mode == TrafficMode::Unselect)
     }
 
     /// How many objects of a kind are held.

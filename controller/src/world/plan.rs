@@ -54,6 +54,10 @@ impl World {
             revisions: &revisions,
             pods: &pods,
             creating: &memory.creating,
+            occupied: &memory.occupied,
+            no_births_until: memory.no_births_until,
+            refused: memory.refused.as_ref(),
+            held: &memory.held,
             proving: memory.proving,
         };
         let plan = set::plan(&snapshot);
@@ -132,6 +136,7 @@ impl World {
             status_written: memory.status_written,
             revisions: &revisions,
             units: &units,
+            held: &memory.held,
             taken: &taken,
         };
         Some(deployment::plan(&snapshot))

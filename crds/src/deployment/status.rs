@@ -107,6 +107,9 @@ pub struct ReleaseStatus {
     /// Number of the revision that completed last before this release: its base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_revision: Option<i64>,
+    /// This release goes back to a revision that completed before: without gates. Absent otherwise.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rollback: bool,
     /// Where the release stands.
     pub state: ReleaseState,
     /// Number of the group in hand, or of the one just finished.
@@ -225,4 +228,8 @@ pub struct UnitQuota {
     pub replicas: i32,
     /// Pods of the unit that may be on `revision` once the group in hand is done.
     pub updated: i32,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }

@@ -18,6 +18,9 @@ use crate::{
     set::{Set, SetSpec},
 };
 
+/// More pods than any set may have (its CRD bounds them): a partition of so many keeps them all where they are.
+const MOST_REPLICAS: i32 = 100_000;
+
 /// The InPlaceSet's name for a unit.
 #[must_use]
 pub fn set_name(deployment: &str, unit: &str) -> Text {
@@ -27,7 +30,7 @@ pub fn set_name(deployment: &str, unit: &str) -> Text {
 /// Creates, writes and removes InPlaceSets until each says what the release asks of its unit.
 pub fn plan(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, plan: &mut Plan) {
     let grants = grants::deal(s, step, allocation);
-    let mut room = room_to_shrink(s);
+    let mut room = room_to_shrink(s, allocation);
     for ((unit, replicas), grant) in allocation.units.iter().zip(grants) {
         match s.unit(unit) {
             Some(view) => {
@@ -38,17 +41,22 @@ pub fn plan(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, plan: &m
         }
     }
     for view in s.units.iter().filter(|u| allocation.of(unit_of(u.set)).is_none()) {
-        retire(view, &mut room, plan);
+        retire(view, step, &mut room, plan);
     }
 }
 
-/// Available pods beyond `spec.replicas`. Pods that move from one unit to another are created there first and taken
-/// away here as the new ones become available; what is told but not seen yet counts as taken.
-fn room_to_shrink(s: &Snapshot<'_>) -> i32 {
+/// Pods beyond `spec.replicas` that may be taken away. Pods that move from one unit to another are created there first
+/// and taken away here as the new ones become available; what is told but not seen yet counts as taken. Pods that a
+/// shrinking unit has lost hold nobody up.
+fn room_to_shrink(s: &Snapshot<'_>, allocation: &Allocation) -> i32 {
     if s.units.iter().any(|u| u.busy) {
         return 0;
     }
-    let staying = |u: &UnitView<'_>| u.census.available.min(u.set.spec.replicas);
+    let staying = |u: &UnitView<'_>| {
+        let told = u.set.spec.replicas;
+        let shrinks = allocation.of(unit_of(u.set)).unwrap_or(0) < told;
+        if shrinks { told } else { u.census.available.min(told) }
+    };
     (s.units.iter().map(staying).sum::<i32>() - s.deployment.spec.replicas).max(0)
 }
 
@@ -103,17 +111,18 @@ fn is_empty(view: &UnitView<'_>) -> bool {
     let (set, c) = (view.set, view.census);
     let acknowledged = set.status.observed_generation == Some(set.generation);
     let none = set.spec.replicas == 0 && set.status.replicas == 0 && set.status.in_flight.is_empty();
-    acknowledged && none && c.replicas == 0 && c.in_flight == 0
+    acknowledged && none && c.replicas == 0 && c.in_flight == 0 && c.terminating == 0
 }
 
-/// A unit that is no longer in the topology: emptied, then removed. It starts no update any more.
-fn retire(view: &UnitView<'_>, room: &mut i32, plan: &mut Plan) {
+/// A unit that is no longer in the topology: emptied, then removed. It starts no update any more, and a pod that dies
+/// in it comes back as what it was.
+fn retire(view: &UnitView<'_>, step: &Step<'_>, room: &mut i32, plan: &mut Plan) {
     let set = view.set;
     if view.busy || set.deleting {
         return;
     }
     let strategy = UpdateStrategy {
-        partition: IntOrPercent::Int(0),
+        partition: IntOrPercent::Int(if step.has_gates() { MOST_REPLICAS } else { 0 }),
         max_unavailable: IntOrPercent::Int(0),
         ..set.spec.update_strategy.clone()
     };

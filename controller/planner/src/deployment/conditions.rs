@@ -6,7 +6,7 @@ use cafe_crds::{
     reason,
 };
 
-use crate::deployment::{Snapshot, allocation::Allocation, children, message, release::Step};
+use crate::deployment::{Snapshot, allocation::Allocation, message, release::Step};
 
 /// One condition before it is compared with the one in the status.
 struct Now {
@@ -32,7 +32,7 @@ pub struct Totals {
 pub fn all(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, totals: Totals) -> Vec<Condition> {
     let message = message::message(s, step);
     let mut now = vec![ready(s, step, totals, &message), available(s, totals), progressing(step, &message)];
-    now.extend(reconciling(s, step, totals, &message));
+    now.extend(stalled_or_reconciling(s, step, totals, &message));
     now.push(waiting(step, &message));
     now.push(paused(s, step));
     now.push(units_healthy(s, allocation));
@@ -72,13 +72,27 @@ fn unready_reason(step: &Step<'_>) -> &'static str {
     }
 }
 
-fn reconciling(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals, message: &str) -> Option<Now> {
-    (!is_settled(s, step, totals)).then(|| Now {
-        kind: types::RECONCILING,
-        status: ConditionStatus::True,
-        reason: unready_reason(step),
-        message: message.to_owned(),
-    })
+/// One of the two while the release is not where it is to be: Stalled when only people can help.
+fn stalled_or_reconciling(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals, message: &str) -> Option<Now> {
+    if is_settled(s, step, totals) {
+        return None;
+    }
+    let (kind, reason) = match stall(s) {
+        Some(reason) => (types::STALLED, reason),
+        None => (types::RECONCILING, unready_reason(step)),
+    };
+    Some(Now { kind, status: ConditionStatus::True, reason, message: message.to_owned() })
+}
+
+/// Why nothing moves by itself any more.
+fn stall(s: &Snapshot<'_>) -> Option<&'static str> {
+    let any = |what: fn(&crate::set::Census) -> bool| s.units.iter().any(|u| what(u.census));
+    match message::obstacle(s) {
+        Some(_) if any(|c| c.refused.is_some()) => Some(reason::CREATE_FAILED),
+        Some(_) => Some(reason::NAME_TAKEN),
+        None if any(|c| c.blocked > 0) => Some(reason::IN_PLACE_ONLY),
+        None => None,
+    }
 }
 
 fn available(s: &Snapshot<'_>, totals: Totals) -> Now {
@@ -118,7 +132,7 @@ fn waiting(step: &Step<'_>, message: &str) -> Now {
 }
 
 fn paused(s: &Snapshot<'_>, step: &Step<'_>) -> Now {
-    let paused = step.is_held(s);
+    let paused = step.is_paused(s);
     let (reason, message) = if paused {
         (reason::PAUSED, format!("spec.strategy.pause holds revision {}", step.release.revision))
     } else {
@@ -128,15 +142,9 @@ fn paused(s: &Snapshot<'_>, step: &Step<'_>) -> Now {
 }
 
 fn units_healthy(s: &Snapshot<'_>, allocation: &Allocation) -> Now {
-    let name = |unit: &str| children::set_name(&s.deployment.name, unit);
-    let taken =
-        allocation.units.iter().find(|(unit, _)| s.unit(unit).is_none() && s.taken.contains(&name(unit)));
-    let (healthy, reason, message) = if let Some((unit, _)) = taken {
-        let message = format!(
-            "unit {unit}: the InPlaceSet {} belongs to someone else: rename or delete it",
-            name(unit)
-        );
-        (false, reason::NAME_TAKEN, message)
+    let (healthy, reason, message) = if let (Some(obstacle), Some(reason)) = (message::obstacle(s), stall(s))
+    {
+        (false, reason, obstacle)
     } else if allocation.pins_fit {
         (true, reason::ALL_UNITS_HEALTHY, String::new())
     } else {

@@ -30,7 +30,7 @@ pub fn deal(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Vec<i
         allocation.units.iter().map(|(unit, replicas)| hand(s, step, unit, *replicas)).collect();
     // Units on their way out are dealt nothing more, but what they have counts until it is taken back.
     let leaving = s.units.iter().filter(|u| allocation.of(unit_of(u.set)).is_none());
-    let held: i32 = leaving.map(grant_of).sum();
+    let held: i32 = leaving.map(|u| grant_of(u).max(u.census.in_flight)).sum();
     let budget = (s.budget() - held).max(0);
     let wanted = wanted(budget, &hands);
     within(budget, &wanted, &hands)

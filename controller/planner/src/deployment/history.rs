@@ -27,6 +27,7 @@ fn is_named(s: &Snapshot<'_>, step: &Step<'_>, r: &Revision) -> bool {
         || r.uid == step.base.uid
         || release.from_revision.is_some_and(|n| r.answers_to(n))
         || rollback.is_some_and(|to| r.answers_to(to.to) || r.answers_to(to.abandon))
-        || s.units.iter().any(|u| u.census.revisions.binary_search(&r.hash).is_ok())
+        || s.units.iter().any(|u| u.census.has(r.hash))
+        || s.units.iter().any(|u| u.set.spec.digest == r.digest)
         || s.units.iter().any(|u| u.set.spec.update_strategy.base_revision.as_deref() == Some(&*r.name))
 }

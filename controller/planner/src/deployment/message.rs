@@ -6,7 +6,7 @@ use cafe_crds::deployment::ReleaseState;
 
 use crate::{
     deployment::{
-        Snapshot,
+        Snapshot, children,
         release::{self, Kind, Step},
     },
     set::census::Trouble,
@@ -24,6 +24,9 @@ pub fn units(units: &BTreeMap<String, i32>) -> String {
 pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
     let r = &step.release;
     let at = format!("group {}/{} of revision {}", r.group, r.group_total, r.revision);
+    if let Some(obstacle) = obstacle(s) {
+        return format!("{at} cannot go on: {obstacle}");
+    }
     match r.state {
         ReleaseState::Completed => settled(s, step),
         ReleaseState::WaitingForConfirmation => format!(
@@ -38,6 +41,25 @@ pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
         ),
         _ => moving(s, step, &at),
     }
+}
+
+/// What only people can put out of the way: a name that somebody else holds, pods that the API server refuses.
+#[must_use]
+pub fn obstacle(s: &Snapshot<'_>) -> Option<String> {
+    let namespace = &s.deployment.namespace;
+    let missing = s.unit_names().into_iter().filter(|unit| s.unit(unit).is_none());
+    let mut names = missing.map(|unit| (unit, children::set_name(&s.deployment.name, unit)));
+    if let Some((unit, name)) = names.find(|(_, name)| s.taken.contains(name)) {
+        return Some(format!(
+            "unit {unit} needs the InPlaceSet {name}, which belongs to someone else; to free the name: \
+             kubectl -n {namespace} delete inplaceset {name}"
+        ));
+    }
+    let refused = s.units.iter().find_map(|u| Some((u.set, u.census.refused.as_ref()?)));
+    refused.map(|(set, why)| {
+        let edit = format!("kubectl -n {namespace} edit cafedeployment {}", s.deployment.name);
+        format!("the API server refuses the pods of {}: {why}; to correct the template: {edit}", set.name)
+    })
 }
 
 fn moving(s: &Snapshot<'_>, step: &Step<'_>, at: &str) -> String {

@@ -1,12 +1,16 @@
 //! The release in hand: which group runs, whether its gate may open, when it is complete.
 
+use std::collections::BTreeMap;
+
 use cafe_crds::{
     deployment::{GroupKind, GroupState, GroupStatus, LastAction, ReleaseState, ReleaseStatus, UnitQuota},
     reason,
 };
 
 use crate::{
-    deployment::{Event, Plan, Snapshot, allocation::Allocation, children, groups, message, target},
+    deployment::{
+        Event, Plan, Snapshot, UnitView, allocation::Allocation, children, groups, message, target,
+    },
     revision::{Outcome, Revision},
 };
 
@@ -44,6 +48,7 @@ impl Step<'_> {
             let (a, b) = (stored, &self.release);
             a.revision == b.revision
                 && a.from_revision == b.from_revision
+                && a.rollback == b.rollback
                 && a.group == b.group
                 && a.confirmed_through == b.confirmed_through
                 && a.quota == b.quota
@@ -57,10 +62,26 @@ impl Step<'_> {
         self.release.state == ReleaseState::Completed
     }
 
+    /// Whether pods move group by group.
+    #[must_use]
+    pub fn has_gates(&self) -> bool {
+        self.kind == Kind::Gated && !self.is_complete()
+    }
+
     /// Whether `spec.strategy.pause` holds it. Nothing holds a rollback: it is the way out.
     #[must_use]
     pub fn is_held(&self, s: &Snapshot<'_>) -> bool {
         s.paused() && self.kind != Kind::Rollback
+    }
+
+    /// Whether every InPlaceSet knows of the pause: from then on no further pod is started.
+    #[must_use]
+    pub fn is_paused(&self, s: &Snapshot<'_>) -> bool {
+        let knows = |u: &UnitView<'_>| {
+            let acknowledged = u.set.status.observed_generation == Some(u.set.generation);
+            !u.busy && u.set.spec.update_strategy.paused && acknowledged
+        };
+        self.is_held(s) && s.units.iter().all(knows)
     }
 
     /// Pods of a unit that may be at the target now.
@@ -86,6 +107,10 @@ pub fn advance<'a>(
         stored => start(s, target, stored, allocation, plan)?,
     };
     if step.is_complete() {
+        if target.outcome.is_none() {
+            // Its object was deleted by hand and made again: what it remembered is written again.
+            target::mark(target, Outcome::Completed, plan);
+        }
         return Some(step);
     }
     if is_group_done(s, &step) {
@@ -97,11 +122,11 @@ pub fn advance<'a>(
     Some(step)
 }
 
-fn kind_of(from: Option<&Revision>) -> Kind {
-    match from {
+/// The kind is latched when a release starts: revisions may change their outcome, or vanish, while it runs.
+fn kind_of(release: &ReleaseStatus) -> Kind {
+    match release.from_revision {
+        _ if release.rollback => Kind::Rollback,
         None => Kind::Install,
-        // A rollback leaves its revision marked, so the mark tells a rollback from a release.
-        Some(from) if from.outcome == Some(Outcome::Abandoned) => Kind::Rollback,
         Some(_) => Kind::Gated,
     }
 }
@@ -113,8 +138,7 @@ fn go_on<'a>(
     allocation: &Allocation,
 ) -> Step<'a> {
     let from = stored.from_revision.and_then(|number| s.revision(number));
-    // A base that was deleted by hand does not open the gates.
-    let kind = if stored.from_revision.is_some() && from.is_none() { Kind::Gated } else { kind_of(from) };
+    let kind = kind_of(stored);
     let base = if kind == Kind::Gated { from.unwrap_or(target) } else { target };
     let mut release = stored.clone();
     if release.state != ReleaseState::Completed {
@@ -144,16 +168,21 @@ fn start<'a>(
         return None;
     }
     let from = if rollback { previous } else { target::last_completed(s, target) };
-    let kind = if rollback { Kind::Rollback } else { kind_of(from) };
+    let kind = match from {
+        _ if rollback => Kind::Rollback,
+        None => Kind::Install,
+        Some(_) => Kind::Gated,
+    };
     let mut quota = groups::rescale(&[], &allocation.units);
     let strategy = &s.deployment.spec.strategy;
     let lost = stored.is_none() && target.outcome == Some(Outcome::Completed);
-    let units = open_first(s, kind, &mut quota);
+    let units = open_first(s, kind, target, &mut quota);
     let first_kind = if kind == Kind::Gated { groups::kind(strategy, 1) } else { GroupKind::Batch };
     let first = GroupStatus { number: 1, kind: first_kind, units, state: GroupState::Executing };
     let release = ReleaseStatus {
         revision: target.number,
         from_revision: from.map(|r| r.number),
+        rollback,
         // A status that was lost (restored from a backup) while nothing was under way moves no pod.
         state: if lost { ReleaseState::Completed } else { ReleaseState::Executing },
         group: 1,
@@ -174,14 +203,18 @@ fn start<'a>(
 fn open_first(
     s: &Snapshot<'_>,
     kind: Kind,
+    target: &Revision,
     quota: &mut [UnitQuota],
-) -> std::collections::BTreeMap<String, i32> {
+) -> BTreeMap<String, i32> {
     let spec = &s.deployment.spec;
     if kind == Kind::Gated {
         return groups::open(&spec.strategy, spec.replicas, 1, quota);
     }
     quota.iter_mut().for_each(|q| q.updated = q.replicas);
-    quota.iter().filter(|q| q.updated > 0).map(|q| (q.name.clone(), q.updated)).collect()
+    // A rollback moves only the pods that are not there.
+    let there = |q: &UnitQuota| s.unit(&q.name).map_or(0, |u| u.census.at(target.hash).replicas);
+    let moved = quota.iter().map(|q| (q.name.clone(), q.replicas - there(q)));
+    moved.filter(|(_, n)| *n > 0).collect()
 }
 
 fn tell_start(s: &Snapshot<'_>, step: &mut Step<'_>, superseded: Option<&ReleaseStatus>) {
@@ -225,7 +258,10 @@ fn is_group_done(s: &Snapshot<'_>, step: &Step<'_>) -> bool {
         s.unit(&q.name).is_some_and(|u| {
             let acknowledged = !u.busy && u.set.status.observed_generation == Some(u.set.generation);
             let works_on_it = children::follows(s, step, u.set, q.replicas);
-            acknowledged && works_on_it && u.census.in_flight == 0 && u.census.updated_available >= q.updated
+            acknowledged
+                && works_on_it
+                && u.census.updated_in_flight == 0
+                && u.census.updated_available >= q.updated
         })
     })
 }
@@ -329,7 +365,7 @@ fn hold(s: &Snapshot<'_>, step: &mut Step<'_>) {
         return;
     }
     let state = match step.kind {
-        _ if step.is_held(s) => ReleaseState::Paused,
+        _ if step.is_paused(s) => ReleaseState::Paused,
         _ if step.release.waiting_since.is_some() => ReleaseState::WaitingForConfirmation,
         Kind::Rollback => ReleaseState::RollingBack,
         Kind::Gated | Kind::Install => ReleaseState::Executing,

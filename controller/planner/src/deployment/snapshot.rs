@@ -10,7 +10,7 @@ use cafe_crds::{
 
 use crate::{
     Text,
-    identity::{Digest, Uid},
+    identity::{Digest, RevisionHash, Uid},
     revision::Revision,
     set::{Census, Set},
     time::{Millis, Now},
@@ -90,6 +90,8 @@ pub struct Snapshot<'a> {
     pub revisions: &'a [&'a Revision],
     /// Its InPlaceSets.
     pub units: &'a [UnitView<'a>],
+    /// Hashes of revisions whose names somebody else holds.
+    pub held: &'a [RevisionHash],
     /// Names of InPlaceSets in its namespace that belong to someone else.
     pub taken: &'a [Text],
 }

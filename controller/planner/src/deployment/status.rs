@@ -66,7 +66,7 @@ fn status(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> CafeDep
         selector: s.deployment.spec.selector.as_query(),
         current_revision: Some(current.name.to_string()),
         update_revision: Some(step.target.name.to_string()),
-        collision_count: s.deployment.status.collision_count,
+        collision_count: step.target.collisions(),
         phase: Some(conditions::phase(s, step, totals)),
         message: Some(message::message(s, step)),
         units: units(s, allocation),

@@ -4,6 +4,7 @@ use cafe_crds::{deployment::ReleaseControls, reason};
 
 use crate::{
     deployment::{Action, Event, Plan, Snapshot},
+    identity::RevisionHash,
     revision::{self, Outcome, Resolution, Revision},
 };
 
@@ -23,10 +24,10 @@ pub fn find<'a>(s: &Snapshot<'a>, plan: &mut Plan) -> Option<&'a Revision> {
     if let Some(revision) = in_hand.filter(|r| r.digest == digest(s)) {
         return Some(revision);
     }
-    match revision::resolve(digest(s), s.revisions, floor(s)) {
+    match revision::resolve(digest(s), s.revisions, s.held, floor(s)) {
         Resolution::Found(index) => s.revisions.get(index).copied(),
-        Resolution::Create { number, hash, .. } => {
-            plan.act(Action::CreateRevision { number, hash });
+        Resolution::Create { number, hash } => {
+            plan.act(Action::CreateRevision { number: lost_number(s, hash).unwrap_or(number), hash });
             None
         }
         Resolution::Renumber { index, number } => {
@@ -36,6 +37,14 @@ pub fn find<'a>(s: &Snapshot<'a>, plan: &mut Plan) -> Option<&'a Revision> {
             None
         }
     }
+}
+
+/// The number of the revision in hand, if that is the one whose object was deleted by hand: it comes back as it was, and
+/// no pod moves for it.
+fn lost_number(s: &Snapshot<'_>, hash: RevisionHash) -> Option<i64> {
+    let d = s.deployment;
+    let lost = d.status.update_revision.as_deref() == Some(format!("{}-{hash}", d.name).as_str());
+    s.stored().filter(|_| lost).map(|release| release.revision)
 }
 
 fn digest(s: &Snapshot<'_>) -> crate::identity::Digest {

@@ -27,14 +27,57 @@ pub struct Census {
     pub broken: i32,
     /// Entries of the journal.
     pub in_flight: i32,
-    /// Revisions that pods run, sorted.
-    pub revisions: Vec<RevisionHash>,
+    /// Of these, pods that have the target revision and are not back yet.
+    pub updated_in_flight: i32,
+    /// Pods on their way out.
+    pub terminating: i32,
+    /// Pods by the revision they have, sorted.
+    pub revisions: Vec<Share>,
+    /// Why the API server refuses new pods.
+    pub refused: Option<crate::Text>,
     /// Pods whose turn it is but that `podUpdatePolicy: InPlaceOnly` forbids to move.
     pub blocked: i32,
     /// The first trouble met, in order of pod names: pod and the reason its container waits.
     pub trouble: Option<Trouble>,
     /// When the figures change by the mere passing of time.
     pub wake: Wake,
+}
+
+/// The pods that have one revision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Share {
+    /// The revision.
+    pub revision: RevisionHash,
+    /// Live pods; none when only pods on their way out have it.
+    pub replicas: i32,
+    /// Of these, ready.
+    pub ready: i32,
+    /// Of these, available and taken back by every protector.
+    pub available: i32,
+}
+
+impl Census {
+    /// The pods that have `revision`.
+    #[must_use]
+    pub fn at(&self, revision: RevisionHash) -> Share {
+        let at = self.revisions.binary_search_by_key(&revision, |s| s.revision);
+        at.ok().and_then(|at| self.revisions.get(at)).copied().unwrap_or_default()
+    }
+
+    /// Whether any pod has `revision`, also on its way out.
+    #[must_use]
+    pub fn has(&self, revision: RevisionHash) -> bool {
+        self.revisions.binary_search_by_key(&revision, |s| s.revision).is_ok()
+    }
+
+    fn share(&mut self, revision: RevisionHash) -> Option<&mut Share> {
+        let at = self.revisions.binary_search_by_key(&revision, |s| s.revision);
+        let at = at.unwrap_or_else(|at| {
+            self.revisions.insert(at, Share { revision, ..Share::default() });
+            at
+        });
+        self.revisions.get_mut(at)
+    }
 }
 
 /// A pod that does not get ready, and why.
@@ -51,52 +94,46 @@ pub struct Trouble {
 /// Counts the pods of the snapshot.
 #[must_use]
 pub fn take(s: &Snapshot<'_>) -> Census {
-    let target = s.target.map(|t| t.hash);
-    let mut c =
-        Census { in_flight: i32::try_from(s.set.journal.len()).unwrap_or(i32::MAX), ..Census::default() };
-    let mut unreserved_in_service = 0;
+    let in_flight = i32::try_from(s.set.journal.len()).unwrap_or(i32::MAX);
+    let mut c = Census { in_flight, refused: s.refused.cloned(), ..Census::default() };
+    let (mut reserved, mut unreserved_in_service) = (0, 0);
     for view in s.pods {
-        let pod = view.pod;
-        if let Some(hash) = pod.revision
-            && let Err(at) = c.revisions.binary_search(&hash)
-        {
-            c.revisions.insert(at, hash);
-        }
-        if pod.in_service() && s.set.entry(pod.uid).is_none() {
+        c.terminating += i32::from(view.pod.terminating);
+        if s.set.entry(view.pod.uid).is_some() {
+            reserved += 1;
+            let updated = s.target.is_some_and(|t| view.pod.revision == Some(t.hash));
+            c.updated_in_flight += i32::from(view.pod.is_live() && updated);
+        } else if view.pod.in_service() {
             unreserved_in_service += 1;
         }
-        if pod.is_live() {
-            count(s, pod, pod.revision.is_some() && pod.revision == target, &mut c);
-        }
+        count(s, view.pod, &mut c);
     }
-    let reserved =
-        i32::try_from(s.pods.iter().filter(|v| s.set.entry(v.pod.uid).is_some()).count()).unwrap_or(i32::MAX);
     c.broken = s.set.spec.replicas.saturating_sub(unreserved_in_service).saturating_sub(reserved).max(0);
+    let updated = s.target.map(|t| c.at(t.hash)).unwrap_or_default();
+    (c.updated, c.updated_ready, c.updated_available) = (updated.replicas, updated.ready, updated.available);
     c
 }
 
-fn count(s: &Snapshot<'_>, pod: &Pod, updated: bool, c: &mut Census) {
-    c.replicas += 1;
-    c.updated += i32::from(updated);
-    if let Some(trouble) = trouble(pod)
+fn count(s: &Snapshot<'_>, pod: &Pod, c: &mut Census) {
+    let live = pod.is_live();
+    let ready = live && pod.is_ready();
+    let from = traffic::available_from(pod, s.set.spec.min_ready_seconds).filter(|_| ready);
+    let available = pod.gate == Gate::True && from.is_some_and(|at| at <= s.now.wall);
+    if let Some(at) = from.filter(|at| *at > s.now.wall) {
+        c.wake.at_wall(s.now, at);
+    }
+    if let Some(share) = pod.revision.and_then(|revision| c.share(revision)) {
+        share.replicas += i32::from(live);
+        share.ready += i32::from(ready);
+        share.available += i32::from(available && traffic::is_back(pod, &s.set.spec.traffic.protectors));
+    }
+    c.replicas += i32::from(live);
+    c.ready += i32::from(ready);
+    c.available += i32::from(available);
+    if let Some(trouble) = trouble(pod).filter(|_| live)
         && c.trouble.as_ref().is_none_or(|t| trouble < *t)
     {
         c.trouble = Some(trouble);
-    }
-    if !pod.is_ready() {
-        return;
-    }
-    c.ready += 1;
-    c.updated_ready += i32::from(updated);
-    let from = traffic::available_from(pod, s.set.spec.min_ready_seconds);
-    match from {
-        Some(at) if at > s.now.wall => c.wake.at_wall(s.now, at),
-        Some(_) if pod.gate == Gate::True => {
-            c.available += 1;
-            c.updated_available +=
-                i32::from(updated && traffic::is_back(pod, &s.set.spec.traffic.protectors));
-        }
-        _ => {}
     }
 }
 

@@ -24,6 +24,10 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], plan: &mut Plan) {
     if missing == 0 {
         return;
     }
+    if let Some(until) = s.no_births_until.filter(|until| *until > s.now.mono) {
+        plan.wake.at(until);
+        return;
+    }
     let at_target =
         pods.iter().filter(|p| p.view.pod.is_live() && is_or_will_be_at(s, target.hash, p)).count()
             + s.creating.iter().filter(|(_, hash)| *hash == target.hash).count();
@@ -31,8 +35,8 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], plan: &mut Plan) {
         .unwrap_or(0)
         .saturating_sub(at_target);
     let at_base = missing.saturating_sub(room);
-    let taken: HashSet<&str> =
-        pods.iter().map(|p| &*p.view.pod.name).chain(s.creating.iter().map(|(name, _)| &**name)).collect();
+    let held = s.creating.iter().map(|(name, _)| name).chain(s.occupied).map(|name| &**name);
+    let taken: HashSet<&str> = pods.iter().map(|p| &*p.view.pod.name).chain(held).collect();
     let names =
         (0..).map(|slot| pod_name(&s.set.name, s.set.uid, slot)).filter(|name| !taken.contains(&**name));
     for (i, name) in dedup(names).take(missing.min(MOST_AT_ONCE)).enumerate() {

@@ -72,6 +72,10 @@ fn keep_or_release(s: &Snapshot<'_>, p: &Intended<'_>, journal: &mut Journal) {
     let Some(entry) = s.set.entry(p.view.pod.uid) else {
         return;
     };
+    // A deletion cannot be undone; the missing pod counts as out without the entry.
+    if p.intent == Intent::Gone {
+        return;
+    }
     if is_over(s, p, entry) {
         if p.view.fenced {
             return;

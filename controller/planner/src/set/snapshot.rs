@@ -103,6 +103,14 @@ pub struct Snapshot<'a> {
     pub pods: &'a [PodView<'a>],
     /// Names and revisions of pods whose creation is on its way.
     pub creating: &'a [(Text, RevisionHash)],
+    /// Hashes of revisions whose names somebody else holds.
+    pub held: &'a [RevisionHash],
+    /// Names of pods of this set's pattern that belong to someone else.
+    pub occupied: &'a [Text],
+    /// No pod is to be created before this: the API server has just refused one.
+    pub no_births_until: Option<Millis>,
+    /// Why the API server refused the last pod, until one is created.
+    pub refused: Option<&'a Text>,
     /// A live read of the EndpointSlices for this set is on its way.
     pub proving: bool,
 }

@@ -11,7 +11,7 @@ pub fn create_revision(s: &Snapshot<'_>, plan: &mut Plan) {
         return;
     }
     // A template that returns is found by its content; without gates its number does not matter.
-    if let Resolution::Create { number, hash, .. } = resolve(s.set.spec.digest, s.revisions, 0) {
+    if let Resolution::Create { number, hash } = resolve(s.set.spec.digest, s.revisions, s.held, 0) {
         plan.actions.push(Action::CreateRevision { number, hash });
     }
 }
@@ -22,9 +22,7 @@ pub fn prune(s: &Snapshot<'_>, target: &Revision, plan: &mut Plan) {
         return;
     }
     let base = s.base(target);
-    let is_named = |r: &Revision| {
-        r.uid == target.uid || r.uid == base.uid || plan.census.revisions.binary_search(&r.hash).is_ok()
-    };
+    let is_named = |r: &Revision| r.uid == target.uid || r.uid == base.uid || plan.census.has(r.hash);
     let mut old: Vec<&Revision> = s.revisions.iter().copied().filter(|r| !is_named(r)).collect();
     old.sort_by_key(|r| r.number);
     let keep = usize::try_from(s.set.spec.revision_history_limit).unwrap_or(0);

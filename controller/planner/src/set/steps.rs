@@ -18,7 +18,7 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal, plan: &m
     let mut settling = s.proving;
     for p in pods.iter().filter(|p| p.intent != Intent::Gone) {
         let pod = p.view.pod;
-        let drained = traffic::is_drained(pod, p.view.endpoints);
+        let drained = traffic::is_drained(pod, p.view.endpoints.counted_in(s.set.spec.traffic.mode));
         if drained {
             plan.drained.push(pod.uid);
         }

@@ -53,6 +53,7 @@ impl Cluster {
             status_written: self.memory.written.get(&self.deployment.uid).copied(),
             revisions: &revisions,
             units: &units,
+            held: &[],
             taken: &[],
         })
     }
@@ -77,6 +78,10 @@ impl Cluster {
             revisions: &revisions,
             pods: &pods,
             creating: &creating,
+            held: &[],
+            occupied: &[],
+            no_births_until: None,
+            refused: None,
             proving: busy.proving.contains(&uid),
         })
     }
