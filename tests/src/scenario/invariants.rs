@@ -153,10 +153,8 @@ impl Replay {
             self.restart(seen, before, now);
             self.deletion(seen, before, now);
         }
-        if now.in_service() {
-            if self.out.remove(now.uid()) {
-                self.reserved_before.remove(now.uid());
-            }
+        if now.in_service() && self.out.remove(now.uid()) {
+            self.reserved_before.remove(now.uid());
         }
         self.count_service();
     }

@@ -128,7 +128,7 @@ async fn a_malformed_token_is_refused_with_the_right_form_or_opens_nothing() -> 
     ] {
         match web.confirm(token).await {
             Err(error) => {
-                assert!(format!("{error:#}").contains("spec.release.confirm"), "{token:?}: {error:#}")
+                assert!(format!("{error:#}").contains("spec.release.confirm"), "{token:?}: {error:#}");
             }
             Ok(()) => {
                 let view = web.wait_until("observed", cafe_tests::scenario::View::is_observed).await?;

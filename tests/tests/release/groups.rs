@@ -1,5 +1,5 @@
 use anyhow::Result;
-use cafe_tests::scenario::{Workload, bed, merge, web};
+use cafe_tests::scenario::{Pod, Workload, bed, merge, web};
 use serde_json::json;
 
 use crate::{cells, group};
@@ -108,13 +108,13 @@ async fn a_pause_in_the_middle_of_a_group_lets_pods_in_flight_finish_and_no_othe
                 && view.state() == "Paused"
                 && view.has("Paused", "True")
                 && view.reserved() == 0
-                && view.pods().all(|pod| pod.in_service())
+                && view.pods().all(Pod::in_service)
         })
         .await?;
     let done = view.serving_in_all("v2");
     assert!((3..6).contains(&done), "the group was in the middle: {done} pods");
     web.stays("held", std::time::Duration::from_secs(1), |view| {
-        view.pods().all(|pod| pod.in_service()) && view.serving_in_all("v2") == done
+        view.pods().all(Pod::in_service) && view.serving_in_all("v2") == done
     })
     .await?;
     web.patch(json!({ "spec": { "strategy": { "pause": null } } })).await?;

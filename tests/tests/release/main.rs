@@ -12,7 +12,8 @@ mod scaling;
 
 use std::collections::BTreeMap;
 
-use cafe_tests::scenario::View;
+use cafe_tests::scenario::{View, merge, web};
+use serde_json::{Value, json};
 
 /// Pods of CellA and CellB.
 fn cells(a: usize, b: usize) -> BTreeMap<&'static str, usize> {
@@ -27,4 +28,12 @@ fn group(state: &str, units: &[i64]) -> (String, Vec<i64>) {
 /// Whether the first pod in trouble is told of in the message.
 fn is_stuck(view: &View, reason: &str) -> bool {
     view.is_observed() && view.message().contains(reason)
+}
+
+/// `web` for tests that move pods which have only just come into service: their endpoints may not be published yet when
+/// they are taken out again, and the publication that is late must fall into the grace.
+fn web_with_grace(replicas: i32) -> Value {
+    let mut manifest = web(replicas);
+    merge(&mut manifest, &json!({ "spec": { "traffic": { "graceSeconds": 1 } } }));
+    manifest
 }

@@ -2,7 +2,7 @@ use anyhow::Result;
 use cafe_tests::scenario::{View, Workload, bed, merge, web};
 use serde_json::json;
 
-use crate::{cells, is_stuck};
+use crate::{cells, is_stuck, web_with_grace};
 
 /// Rolls back, waits until the first template serves everywhere and checks that no gate stood in the way. Returns which
 /// pods moved in all.
@@ -25,7 +25,7 @@ async fn roll_back(web: &Workload, pods: usize) -> Result<usize> {
 
 #[tokio::test]
 async fn a_rollback_at_the_beta_gate_moves_the_beta_pods_only() -> Result<()> {
-    let web = Workload::install(bed().await?, "rb-beta", &web(10)).await?;
+    let web = Workload::install(bed().await?, "rb-beta", &web_with_grace(10)).await?;
     web.release("v2").await?;
     web.wait_for_gate("2/1").await?;
     assert_eq!(roll_back(&web, 10).await?, 2, "pods that were drained at all");
@@ -34,7 +34,7 @@ async fn a_rollback_at_the_beta_gate_moves_the_beta_pods_only() -> Result<()> {
 
 #[tokio::test]
 async fn a_rollback_in_the_middle_of_a_group_moves_what_has_moved() -> Result<()> {
-    let web = Workload::install(bed().await?, "rb-group", &web(10)).await?;
+    let web = Workload::install(bed().await?, "rb-group", &web_with_grace(10)).await?;
     web.release_with("v2", &[("restart", "300ms")]).await?;
     web.wait_for_gate("2/1").await?;
     web.confirm("2/1").await?;
@@ -74,7 +74,7 @@ async fn a_rollback_leaves_a_crash_loop_although_the_budget_is_full() -> Result<
 
 #[tokio::test]
 async fn a_rollback_leaves_a_budget_of_one_that_a_broken_pod_fills() -> Result<()> {
-    let mut manifest = web(6);
+    let mut manifest = web_with_grace(6);
     merge(&mut manifest, &json!({ "spec": { "strategy": { "maxUnavailable": 1, "batchSize": 3 } } }));
     let web = Workload::install(bed().await?, "rb-one", &manifest).await?;
     web.release("v2").await?;
@@ -89,7 +89,7 @@ async fn a_rollback_leaves_a_budget_of_one_that_a_broken_pod_fills() -> Result<(
 
 #[tokio::test]
 async fn a_rollback_during_a_pause_goes_on_by_itself() -> Result<()> {
-    let web = Workload::install(bed().await?, "rb-pause", &web(10)).await?;
+    let web = Workload::install(bed().await?, "rb-pause", &web_with_grace(10)).await?;
     web.release("v2").await?;
     web.wait_for_gate("2/1").await?;
     web.patch(json!({ "spec": { "strategy": { "pause": true } } })).await?;
@@ -100,7 +100,7 @@ async fn a_rollback_during_a_pause_goes_on_by_itself() -> Result<()> {
 
 #[tokio::test]
 async fn a_bad_revision_that_is_applied_again_has_a_beta_group_again() -> Result<()> {
-    let web = Workload::install(bed().await?, "rb-again", &web(6)).await?;
+    let web = Workload::install(bed().await?, "rb-again", &web_with_grace(6)).await?;
     web.release("v2").await?;
     web.wait_for_gate("2/1").await?;
     roll_back(&web, 6).await?;
@@ -132,7 +132,7 @@ async fn after_a_release_has_completed_the_way_back_is_a_release_with_gates() ->
 
 #[tokio::test]
 async fn a_newer_release_takes_the_place_of_a_running_one_and_moves_its_pods_first() -> Result<()> {
-    let web = Workload::install(bed().await?, "supersede", &web(10)).await?;
+    let web = Workload::install(bed().await?, "supersede", &web_with_grace(10)).await?;
     web.release("v2").await?;
     web.wait_for_gate("2/1").await?;
     web.release("v3").await?;
@@ -159,7 +159,7 @@ async fn a_newer_release_takes_the_place_of_a_running_one_and_moves_its_pods_fir
 
 #[tokio::test]
 async fn the_way_back_from_a_superseding_release_is_to_the_revision_that_completed() -> Result<()> {
-    let web = Workload::install(bed().await?, "rb-super", &web(6)).await?;
+    let web = Workload::install(bed().await?, "rb-super", &web_with_grace(6)).await?;
     web.release("v2").await?;
     web.wait_for_gate("2/1").await?;
     web.release_with("v3", &[("image-pull-error", "true")]).await?;

@@ -1,14 +1,13 @@
 use anyhow::Result;
-use cafe_tests::scenario::{View, Workload, bed, web};
+use cafe_tests::scenario::{Pod, View, Workload, bed, web};
 use serde_json::json;
 
-use crate::cells;
+use crate::{cells, web_with_grace};
 
 /// Waits until all `replicas` pods serve while the release stands at the gate.
 async fn scaled(web: &Workload, token: &str, replicas: usize) -> Result<View> {
-    let serving = |view: &View| {
-        view.waits_at(token) && view.pods.len() == replicas && view.pods().all(|pod| pod.in_service())
-    };
+    let serving =
+        |view: &View| view.waits_at(token) && view.pods.len() == replicas && view.pods().all(Pod::in_service);
     web.wait_until(&format!("{replicas} pods at gate {token}"), serving).await?;
     web.look().await
 }
@@ -98,7 +97,7 @@ async fn pods_killed_by_hand_at_a_gate_come_back_as_what_their_quota_says() -> R
 
 #[tokio::test]
 async fn scaling_in_the_middle_of_a_group_loses_neither_the_group_nor_the_gate() -> Result<()> {
-    let web = Workload::install(bed().await?, "scale-group", &web(10)).await?;
+    let web = Workload::install(bed().await?, "scale-group", &web_with_grace(10)).await?;
     web.release_with("v2", &[("restart", "200ms")]).await?;
     web.wait_for_gate("2/1").await?;
     web.confirm("2/1").await?;
@@ -173,7 +172,7 @@ async fn a_pod_counts_after_it_has_been_ready_for_long_enough() -> Result<()> {
 
 #[tokio::test]
 async fn a_storm_of_changes_ends_where_the_last_one_says() -> Result<()> {
-    let web = Workload::install(bed().await?, "storm", &web(10)).await?;
+    let web = Workload::install(bed().await?, "storm", &web_with_grace(10)).await?;
     let tags = ["v2", "v3", "v1", "v4", "v2", "v5"];
     for (round, tag) in tags.into_iter().enumerate() {
         let crash = if round % 3 == 1 { "true" } else { "false" };
