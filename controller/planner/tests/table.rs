@@ -227,7 +227,7 @@ fn a_release_that_moves() {
     cluster.apply_image(2);
     cluster.run_until("a pod is drained", |c| c.in_service() < 10);
     assert_snapshot!(face(&cluster), @r#"
-    Progressing: group 1/3 of revision 2: 10 of 2 pods updated and available; to watch: kubectl -n prod get cafedeployment shop -w
+    Progressing: group 1/3 of revision 2: 0 of 2 pods updated and available; to watch: kubectl -n prod get cafedeployment shop -w
     Ready False ReleaseProgressing
     Available True MinimumReplicasAvailable
     Progressing True ReleaseProgressing

@@ -63,7 +63,7 @@ pub fn obstacle(s: &Snapshot<'_>) -> Option<String> {
 }
 
 fn moving(s: &Snapshot<'_>, step: &Step<'_>, at: &str) -> String {
-    let updated: i32 = s.units.iter().map(|u| u.census.updated_available).sum();
+    let updated: i32 = s.units.iter().map(|u| u.census.at(step.target.hash).available).sum();
     let goal: i32 = step.release.quota.iter().map(|q| q.updated).sum();
     let doing = match step.kind {
         Kind::Install => format!("installing revision {}", step.release.revision),

@@ -13,6 +13,7 @@ use crate::{
         release::{self, Step},
         snapshot::unit_of,
     },
+    set::census::Share,
     time::Millis,
 };
 
@@ -49,10 +50,14 @@ fn is_urgent(before: &CafeDeploymentStatus, now: &CafeDeploymentStatus) -> bool 
 
 fn status(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> CafeDeploymentStatus {
     let sum = |figure: fn(&crate::set::Census) -> i32| s.units.iter().map(|u| figure(u.census)).sum::<i32>();
+    // By the revision pods have: right after a change of template a unit's own figures still mean the target before it.
+    let updated = |figure: fn(&Share) -> i32| {
+        s.units.iter().map(|u| figure(&u.census.at(step.target.hash))).sum::<i32>()
+    };
     let totals = Totals {
         replicas: sum(|c| c.replicas),
         available: sum(|c| c.available),
-        updated_available: sum(|c| c.updated_available),
+        updated_available: updated(|c| c.available),
     };
     let current = if step.is_complete() { step.target } else { step.base };
     CafeDeploymentStatus {
@@ -60,8 +65,8 @@ fn status(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> CafeDep
         replicas: totals.replicas,
         ready_replicas: sum(|c| c.ready),
         available_replicas: totals.available,
-        updated_replicas: sum(|c| c.updated),
-        updated_ready_replicas: sum(|c| c.updated_ready),
+        updated_replicas: updated(|c| c.replicas),
+        updated_ready_replicas: updated(|c| c.ready),
         updated_available_replicas: totals.updated_available,
         selector: s.deployment.spec.selector.as_query(),
         current_revision: Some(current.name.to_string()),
@@ -69,14 +74,14 @@ fn status(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> CafeDep
         collision_count: step.target.collisions(),
         phase: Some(conditions::phase(s, step, totals)),
         message: Some(message::message(s, step)),
-        units: units(s, allocation),
+        units: units(s, step, allocation),
         conditions: conditions::all(s, step, allocation, totals),
         release: Some(step.release.clone()),
     }
 }
 
 /// The units in order of the topology, then those on their way out.
-fn units(s: &Snapshot<'_>, allocation: &Allocation) -> Vec<UnitStatus> {
+fn units(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Vec<UnitStatus> {
     let one = |name: &str| {
         let c = s.unit(name).map(|u| u.census);
         UnitStatus {
@@ -84,7 +89,7 @@ fn units(s: &Snapshot<'_>, allocation: &Allocation) -> Vec<UnitStatus> {
             replicas: c.map_or(0, |c| c.replicas),
             ready_replicas: c.map_or(0, |c| c.ready),
             available_replicas: c.map_or(0, |c| c.available),
-            updated_replicas: c.map_or(0, |c| c.updated),
+            updated_replicas: c.map_or(0, |c| c.at(step.target.hash).replicas),
         }
     };
     let leaving = s.units.iter().map(|u| unit_of(u.set)).filter(|name| allocation.of(name).is_none());

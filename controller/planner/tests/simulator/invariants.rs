@@ -68,6 +68,12 @@ impl Cluster {
             }
             A::WriteStatus { status, rv } if *rv == self.deployment.rv => {
                 let now = status.release.as_ref().unwrap();
+                let names =
+                    self.revisions.iter().find(|r| Some(&*r.name) == status.update_revision.as_deref());
+                let known = len(self.pods.values().filter(|p| p.pod.revision == names.map(|r| r.hash)));
+                if self.quiet && status.updated_replicas > known {
+                    self.broken("S18: pods are called updated that are not");
+                }
                 if let Some(before) =
                     self.deployment.status.release.as_ref().filter(|r| r.revision == now.revision)
                 {
