@@ -27,13 +27,21 @@ enum Verb {
     Down(down::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match &Cli::parse().verb {
+fn main() -> std::process::ExitCode {
+    let done = match &Cli::parse().verb {
         Verb::Demo(args) => demo::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Test(args) => test::run(args),
         Verb::Gen(args) => r#gen::run(args),
         Verb::Up(args) => up::run(args),
         Verb::Down(args) => down::run(args),
+    };
+    match done {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            // What was attempted and why it failed; where in the code is of no use to who typed the command.
+            eprintln!("Error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The pods that are missing, and the revision each is born at.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::{
     Text,
@@ -36,7 +36,7 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], plan: &mut Plan) {
         .saturating_sub(at_target);
     let at_base = missing.saturating_sub(room);
     let held = s.creating.iter().map(|(name, _)| name).chain(s.occupied).map(|name| &**name);
-    let taken: HashSet<&str> = pods.iter().map(|p| &*p.view.pod.name).chain(held).collect();
+    let taken: BTreeSet<&str> = pods.iter().map(|p| &*p.view.pod.name).chain(held).collect();
     let names =
         (0..).map(|slot| pod_name(&s.set.name, s.set.uid, slot)).filter(|name| !taken.contains(&**name));
     for (i, name) in dedup(names).take(missing.min(MOST_AT_ONCE)).enumerate() {
@@ -55,7 +55,7 @@ fn is_or_will_be_at(s: &Snapshot<'_>, target: RevisionHash, p: &Intended<'_>) ->
 }
 
 fn dedup(names: impl Iterator<Item = Text>) -> impl Iterator<Item = Text> {
-    let mut seen = HashSet::new();
+    let mut seen = BTreeSet::new();
     names.filter(move |name| seen.insert(name.clone()))
 }
 
