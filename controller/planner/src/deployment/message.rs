@@ -51,7 +51,7 @@ pub fn obstacle(s: &Snapshot<'_>) -> Option<String> {
     let mut names = missing.map(|unit| (unit, children::set_name(&s.deployment.name, unit)));
     if let Some((unit, name)) = names.find(|(_, name)| s.taken.contains(name)) {
         return Some(format!(
-            "unit {unit} needs the InPlaceSet {name}, which belongs to someone else; to free the name: \
+            "unit {unit} needs the InPlaceSet {name}, which belongs to someone else: rename this one or, if nobody needs that one: \
              kubectl -n {namespace} delete inplaceset {name}"
         ));
     }
