@@ -1,6 +1,8 @@
 //! The loop: frames in, plans out, writes in flight. One thread owns the world.
 
 mod settle;
+#[cfg(test)]
+mod tests;
 mod wakes;
 
 use std::{sync::Arc, time::Instant};

@@ -1,0 +1,161 @@
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::stream::{self, SelectAll};
+use http::{Method, Request, Response};
+use kube::{client::Body, core::DeserializeGuard, runtime::watcher::Event};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::observe::{content::Content, slim::SetObject};
+
+const UID: &str = "00000000-0000-0000-0000-0000000000aa";
+
+/// An API server that takes note of what is written and answers every write with what it was sent.
+#[derive(Clone, Default)]
+struct Api {
+    written: Arc<Mutex<Vec<(Method, String)>>>,
+    /// Uris that are refused with 403.
+    forbidden: Arc<Mutex<Option<&'static str>>>,
+}
+
+impl Api {
+    fn client(&self) -> Client {
+        let api = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let api = api.clone();
+            async move { Ok::<_, Infallible>(api.answer(request).await) }
+        });
+        Client::new(service, "shop")
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let body = request.into_body().collect_bytes().await.unwrap();
+        let mut object: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let refused = self.forbidden.lock().unwrap().is_some_and(|uri| path.ends_with(uri));
+        self.written.lock().unwrap().push((method, path));
+        if refused {
+            let status = json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "exceeded quota", "code": 403});
+            return Response::builder()
+                .status(403)
+                .body(Body::from(status.to_string().into_bytes()))
+                .unwrap();
+        }
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("uid".into(), "00000000-0000-0000-0000-0000000000bb".into());
+            metadata.insert("resourceVersion".into(), "50".into());
+        }
+        Response::new(Body::from(object.to_string().into_bytes()))
+    }
+
+    async fn until(&self, what: impl Fn(&[(Method, String)]) -> bool) {
+        while !what(&self.written.lock().unwrap()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn set() -> SetObject {
+    serde_json::from_value(json!({
+        "metadata": {"name": "web", "namespace": "shop", "uid": UID, "resourceVersion": "5", "generation": 1},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": template()},
+    }))
+    .unwrap()
+}
+
+fn template() -> Value {
+    json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "app", "image": "a:1"}]}})
+}
+
+fn revision() -> Value {
+    let content = Content { template: template(), claims: Vec::new() };
+    let hash = cafe_planner::identity::RevisionHash::of(content.digest(), 0).to_string();
+    let owner = json!([{"apiVersion": "cafe.dev/v1alpha1", "kind": "InPlaceSet", "name": "web", "uid": UID, "controller": true}]);
+    json!({
+        "metadata": {
+            "name": format!("web-{hash}"), "namespace": "shop", "uid": "00000000-0000-0000-0000-0000000000cc",
+            "resourceVersion": "6", "labels": {"cafe.dev/revision": hash}, "ownerReferences": owner,
+        },
+        "data": content.to_data(), "revision": 1,
+    })
+}
+
+/// The first complete lists of all kinds: one set of one pod that stands alone, and its revision.
+fn lists() -> Vec<Observed> {
+    let revision = serde_json::from_value(revision()).unwrap();
+    vec![
+        Observed::Deployment(Event::Init),
+        Observed::Deployment(Event::InitDone),
+        Observed::Set(Event::Init),
+        Observed::Set(Event::InitApply(DeserializeGuard(Ok(set())))),
+        Observed::Set(Event::InitDone),
+        Observed::Revision(Event::Init),
+        Observed::Revision(Event::InitApply(revision)),
+        Observed::Revision(Event::InitDone),
+        Observed::Pod(Event::Init),
+        Observed::Pod(Event::InitDone),
+        Observed::Slice(Event::Init),
+        Observed::Slice(Event::InitDone),
+    ]
+}
+
+fn engine(api: &Api) -> Engine {
+    let client = api.client();
+    let mut frames = SelectAll::new();
+    let lists = lists().into_iter().map(|event| Frame { scope: None, event });
+    frames.push(stream::iter(lists).chain(stream::pending()).boxed());
+    Engine::new(Parts {
+        reporter: Reporter::new(client.clone(), "test".into()),
+        client,
+        claim: Claim::always(),
+        metrics: Metrics::default(),
+        health: Arc::default(),
+        frames,
+        watches: crate::watch::KINDS,
+        window: 64,
+    })
+}
+
+fn creates_a_pod((method, path): &(Method, String)) -> bool {
+    *method == Method::POST && path.ends_with("/pods")
+}
+
+#[tokio::test]
+async fn an_owner_that_comes_due_is_planned_though_nothing_else_happens() {
+    let api = Api::default();
+    let mut engine = engine(&api);
+    let now = engine.clock.now().mono.0;
+    // Neither a frame nor the loop's own turn comes in time to help.
+    engine.next_tick = Millis(now + TICK);
+    let rest = Millis(now + 100);
+    engine.world.memory(Owner::Set(UID.parse().unwrap())).resting_until = Some(rest);
+    let created = api.until(|written| written.iter().any(creates_a_pod));
+    // Well before the loop turns by itself.
+    tokio::time::timeout(Duration::from_millis(TICK / 2), engine.run(created))
+        .await
+        .expect("planned in time")
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_pod_does_not_keep_the_status_from_being_written() {
+    let api = Api::default();
+    *api.forbidden.lock().unwrap() = Some("/pods");
+    let status = |(method, path): &(Method, String)| {
+        *method == Method::PATCH && path.ends_with("/inplacesets/web/status")
+    };
+    let written = api.until(|w| {
+        let refused = w.iter().position(creates_a_pod);
+        refused.is_some() && w.iter().any(status)
+    });
+    tokio::time::timeout(Duration::from_millis(TICK / 2), engine(&api).run(written))
+        .await
+        .expect("written")
+        .unwrap();
+    let tries = api.written.lock().unwrap().iter().filter(|w| creates_a_pod(w)).count();
+    assert!(tries < 10, "a refused pod is not tried again at once: {tries}");
+}
