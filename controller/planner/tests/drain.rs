@@ -36,6 +36,24 @@ fn a_protector_holds_the_drain_until_it_answers() {
 }
 
 #[test]
+fn a_set_is_ready_but_while_its_pods_move() {
+    let ready = |cluster: &Cluster| -> Vec<String> {
+        let conditions = cluster.sets.iter().flat_map(|s| &s.status.conditions);
+        conditions.map(|c| format!("{} {:?}", c.type_, c.status)).collect()
+    };
+    let mut cluster = protected();
+    assert_eq!(ready(&cluster), ["Ready True", "Ready True"]);
+    cluster.set_protector("slb", Protector::Silent).apply_image(2).settle();
+    let moving = ready(&cluster);
+    assert!(
+        moving.contains(&"Reconciling True".to_owned()) && moving.contains(&"Ready False".to_owned()),
+        "{moving:?}"
+    );
+    cluster.set_protector("slb", Protector::Prompt).settle();
+    assert_eq!(ready(&cluster), ["Ready True", "Ready True"], "at a gate every unit is where it is to be");
+}
+
+#[test]
 fn an_answer_to_an_earlier_drain_is_worth_nothing() {
     let mut cluster = protected();
     cluster.apply_image(2);

@@ -85,6 +85,9 @@ async fn kubectl_wait_understands_the_conditions() {
     for condition in ["Ready", "Available"] {
         ground.kubectl(&["wait", "cafed/web", &format!("--for=condition={condition}"), "--timeout=90s"]);
     }
+    for set in ["ips/web-cella", "ips/web-cellb"] {
+        ground.kubectl(&["wait", set, "--for=condition=Ready", "--timeout=90s"]);
+    }
     let found = ground.until_healthy("web", 2).await;
     for condition in found["status"]["conditions"].as_array().unwrap() {
         for field in ["type", "status", "reason", "lastTransitionTime", "message", "observedGeneration"] {

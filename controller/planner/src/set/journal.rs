@@ -6,7 +6,7 @@ use crate::{
     identity::{RevisionHash, Uid},
     pod::{Gate, Pod},
     set::{
-        Action, Plan, Snapshot,
+        Action, Plan, Snapshot, conditions,
         intent::{Intended, Intent},
         snapshot::Entry,
     },
@@ -247,6 +247,7 @@ fn status(s: &Snapshot<'_>, journal: &Journal, plan: &Plan) -> InPlaceSetStatus 
         selector: s.set.spec.selector.as_query(),
         current_revision: current.or_else(|| target.clone()),
         update_revision: target,
+        conditions: conditions::all(s, c, journal.next.len()),
         in_flight: in_flight(journal),
         ..s.set.status.clone()
     }

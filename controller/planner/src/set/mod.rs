@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod census;
+pub mod conditions;
 pub mod create;
 pub mod intent;
 pub mod journal;

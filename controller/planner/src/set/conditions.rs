@@ -1,0 +1,45 @@
+//! The conditions of an InPlaceSet, as kstatus reads them: Ready always, Reconciling only while it holds.
+
+use cafe_crds::{
+    condition::{Condition, ConditionStatus, types},
+    reason,
+};
+
+use crate::set::{Census, Snapshot};
+
+/// Ready: every pod is available and as many as the partition allows have the template's revision.
+#[must_use]
+pub fn all(s: &Snapshot<'_>, c: &Census, in_flight: usize) -> Vec<Condition> {
+    let replicas = s.set.spec.replicas;
+    let to_update = replicas - s.partition();
+    let ready = c.replicas == replicas && c.available == replicas && c.updated >= to_update && in_flight == 0;
+    let message = match &c.refused {
+        Some(why) => format!("the API server refuses new pods: {why}"),
+        None => format!("{} of {replicas} pods available, {} of {to_update} updated", c.available, c.updated),
+    };
+    let reason = match (ready, &c.refused) {
+        (true, _) => reason::ALL_REPLICAS_READY,
+        (false, Some(_)) => reason::CREATE_FAILED,
+        (false, None) => reason::REPLICAS_NOT_READY,
+    };
+    let mut conditions = vec![dated(s, types::READY, ready.into(), reason, message.clone())];
+    if !ready {
+        let kind = if c.refused.is_some() { types::STALLED } else { types::RECONCILING };
+        conditions.push(dated(s, kind, ConditionStatus::True, reason, message));
+    }
+    conditions
+}
+
+fn dated(s: &Snapshot<'_>, kind: &str, status: ConditionStatus, reason: &str, message: String) -> Condition {
+    let before = s.set.status.conditions.iter().find(|c| c.type_ == kind);
+    Condition {
+        type_: kind.to_owned(),
+        status,
+        observed_generation: Some(s.set.generation),
+        last_transition_time: before
+            .filter(|c| c.status == status)
+            .map_or(s.now.wall, |c| c.last_transition_time),
+        reason: reason.to_owned(),
+        message,
+    }
+}
