@@ -30,16 +30,20 @@ pub fn largest_remainder(total: i32, weights: &[i32]) -> Vec<i32> {
 }
 
 /// Splits `total` evenly over as many parts as `prefer` has entries: any two parts differ by at most one, and the
-/// larger parts go where `prefer` (what each holds today) is larger, so that the fewest pods move.
+/// larger parts go first to who holds as many already (`prefer` is what each holds today), so that the fewest pods move,
+/// then to the earlier entries.
+///
+/// A split that has been carried out for some of the parts only comes out the same again.
 #[must_use]
 pub fn evenly(total: i32, prefer: &[i32]) -> Vec<i32> {
     let count = i32::try_from(prefer.len()).unwrap_or(i32::MAX);
     if count == 0 || total <= 0 {
         return vec![0; prefer.len()];
     }
-    let mut parts = vec![total / count; prefer.len()];
+    let small = total / count;
+    let mut parts = vec![small; prefer.len()];
     let mut order: Vec<usize> = (0..prefer.len()).collect();
-    order.sort_by_key(|i| std::cmp::Reverse(prefer.get(*i).copied().unwrap_or(0)));
+    order.sort_by_key(|i| prefer.get(*i).is_none_or(|today| *today <= small));
     for i in order.into_iter().take(usize::try_from(total % count).unwrap_or(0)) {
         if let Some(part) = parts.get_mut(i) {
             *part += 1;
@@ -65,5 +69,19 @@ mod tests {
         assert_eq!(evenly(7, &[0, 0]), [4, 3]);
         assert_eq!(evenly(7, &[3, 4]), [3, 4]);
         assert_eq!(evenly(0, &[3, 4]), [0, 0]);
+    }
+
+    #[test]
+    fn a_split_that_is_half_carried_out_comes_out_the_same() {
+        for total in 0..12 {
+            for today in (0..216).map(|n| [n % 6, n / 6 % 6, n / 36]) {
+                let parts = evenly(total, &today);
+                for done in 0..8_u8 {
+                    let now: Vec<i32> =
+                        (0..3).map(|i| if done >> i & 1 == 1 { parts[i] } else { today[i] }).collect();
+                    assert_eq!(evenly(total, &now), parts, "{total} over {today:?}, now {now:?}");
+                }
+            }
+        }
     }
 }

@@ -3,10 +3,7 @@
 
 use cafe_crds::intstr::IntOrPercent;
 
-use crate::{
-    apportion::evenly,
-    deployment::{Snapshot, UnitView, allocation::Allocation, release::Step, snapshot::unit_of},
-};
+use crate::deployment::{Snapshot, UnitView, allocation::Allocation, release::Step, snapshot::unit_of};
 
 /// A unit as the dealer sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,8 +73,11 @@ fn wanted(budget: i32, hands: &[Hand]) -> Vec<i32> {
         }
     }
     // What nobody asks for now is dealt evenly, so that the next group seldom needs a new deal.
-    let spare = evenly(left, &grants.iter().map(|g| -g).collect::<Vec<_>>());
-    grants.iter().zip(spare).map(|(g, s)| g + s).collect()
+    while take(&mut left, 1) > 0 {
+        let Some(least) = grants.iter_mut().min() else { break };
+        *least += 1;
+    }
+    grants
 }
 
 fn take(left: &mut i32, most: i32) -> i32 {
