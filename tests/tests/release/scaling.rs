@@ -50,6 +50,23 @@ async fn pods_that_are_taken_away_at_a_gate_do_not_pass_it() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_odd_scale_in_at_a_gate_keeps_the_share_of_updated_pods() -> Result<()> {
+    let web = Workload::install(bed().await?, "scale-odd", &web(10)).await?;
+    web.release("v2").await?;
+    web.wait_for_gate("2/1").await?;
+    web.confirm("2/1").await?;
+    assert_eq!(web.wait_for_gate("2/2").await?.serving("v2"), cells(3, 3));
+    // 5 + 5 become 4 + 3: of three updated pods each, two and one stay.
+    web.scale(7).await?;
+    let view = scaled(&web, "2/2", 7).await?;
+    assert_eq!((view.serving("v2"), view.serving("v1")), (cells(2, 1), cells(2, 2)));
+    web.confirm("2/all").await?;
+    assert_eq!(web.wait_until_settled().await?.serving("v2"), cells(4, 3));
+    web.finish().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_workload_goes_to_zero_and_comes_back() -> Result<()> {
     let web = Workload::install(bed().await?, "zero", &web(4)).await?;
     web.scale(0).await?;
