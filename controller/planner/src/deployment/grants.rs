@@ -58,6 +58,10 @@ fn hand(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32) -> Hand {
 
 /// What each unit should have: today's grants as long as they serve, else a new deal.
 fn wanted(budget: i32, hands: &[Hand]) -> Vec<i32> {
+    if hands.iter().map(|h| h.in_flight).sum::<i32>() > budget {
+        // The budget was cut below what is out: a pod that gets back into service must not let the next one go.
+        return vec![0; hands.len()];
+    }
     if serves(budget, hands) {
         return hands.iter().map(|h| h.current.unwrap_or(0)).collect();
     }
@@ -154,6 +158,12 @@ mod tests {
         let unacknowledged = [Hand { acknowledged: false, ..unit(0, 0, 0) }, unit(0, 0, 2)];
         assert_eq!(dealt(1, &unacknowledged), [0, 0]);
         assert_eq!(dealt(1, &[unit(0, 0, 0), unit(0, 0, 2)]), [0, 1]);
+    }
+
+    #[test]
+    fn a_budget_cut_below_what_is_out_lets_nobody_take_more_until_it_fits() {
+        assert_eq!(dealt(1, &[unit(2, 2, 3), unit(2, 2, 3)]), [0, 0]);
+        assert_eq!(dealt(1, &[unit(0, 0, 3), unit(0, 0, 3)]), [1, 0]);
     }
 
     #[test]
