@@ -261,6 +261,9 @@ impl Engine {
                 self.measured(owner, "InPlaceSet", started, now.mono);
                 self.wakes.replace(owner, plan.wake.0);
                 let Owner::Set(uid) = owner else { return };
+                if let Some(record) = self.world.sets.get(&uid) {
+                    self.reporter.pod_notices(&record.namespace, plan.notices);
+                }
                 for action in plan.actions {
                     let call = apply::set_call(&self.world, uid, action, now);
                     if !self.dispatch(owner, call) {

@@ -11,6 +11,7 @@ use cafe_planner::{
     Text,
     deployment::{Deployment, Event},
     identity::{Uid, mix},
+    set::action::Notice,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::Client;
@@ -32,6 +33,7 @@ const LONGEST_NOTE: usize = 1000;
 
 /// What an event is about.
 struct Subject {
+    api: String,
     kind: &'static str,
     namespace: Text,
     name: Text,
@@ -97,6 +99,29 @@ impl Reporter {
                     event.note
                 );
                 self.tell(&subject(deployment), &event);
+            }
+        }
+    }
+
+    /// Tells what belongs to no write about pods, once.
+    pub(crate) fn pod_notices(&mut self, namespace: &Text, notices: Vec<Notice>) {
+        for Notice { pod, uid, event } in notices {
+            if self.told.insert(key(uid, &event)) {
+                tracing::warn!(
+                    reason = event.reason,
+                    namespace = &**namespace,
+                    name = &*pod,
+                    "{}",
+                    event.note
+                );
+                let subject = Subject {
+                    api: "v1".to_owned(),
+                    kind: "Pod",
+                    namespace: namespace.clone(),
+                    name: pod,
+                    uid,
+                };
+                self.tell(&subject, &event);
             }
         }
     }
@@ -176,11 +201,23 @@ fn outcome(reason: &str) -> Option<&'static str> {
 }
 
 fn subject(d: &Deployment) -> Subject {
-    Subject { kind: "CafeDeployment", namespace: d.namespace.clone(), name: d.name.clone(), uid: d.uid }
+    Subject {
+        api: format!("{GROUP}/{VERSION}"),
+        kind: "CafeDeployment",
+        namespace: d.namespace.clone(),
+        name: d.name.clone(),
+        uid: d.uid,
+    }
 }
 
 fn set_subject(namespace: &Text, name: &Text, uid: Uid) -> Subject {
-    Subject { kind: "InPlaceSet", namespace: namespace.clone(), name: name.clone(), uid }
+    Subject {
+        api: format!("{GROUP}/{VERSION}"),
+        kind: "InPlaceSet",
+        namespace: namespace.clone(),
+        name: name.clone(),
+        uid,
+    }
 }
 
 /// Identifies what is to be told once: the same for every process.
@@ -206,7 +243,7 @@ fn request(subject: &Subject, event: &Event, instance: &str) -> http::Request<Ve
         "type": if event.warning { "Warning" } else { "Normal" },
         "note": shortened(&event.note),
         "regarding": {
-            "apiVersion": format!("{GROUP}/{VERSION}"), "kind": subject.kind,
+            "apiVersion": subject.api, "kind": subject.kind,
             "namespace": &*subject.namespace, "name": &*subject.name, "uid": subject.uid.to_string(),
         },
     });

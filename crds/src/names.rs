@@ -33,6 +33,8 @@ pub const ANNOTATION_OUTCOME: &str = "cafe.dev/outcome";
 pub const ANNOTATION_OLDER_REVISIONS: &str = "cafe.dev/older-revisions";
 /// InPlaceSet annotation: the largest number of pods the allocator gives to this unit.
 pub const ANNOTATION_CEILING: &str = "cafe.dev/ceiling";
+/// InPlaceSet annotation: rewritten after a change of the writing replica, so that no write of the former one can land.
+pub const ANNOTATION_FENCE: &str = "cafe.dev/fence";
 /// Pod annotation, written by people and tools: keep this pod out of traffic.
 pub const ANNOTATION_OFFLINE: &str = "cafe.dev/offline";
 /// Pod annotation, written by people and tools: do not wait any longer for the drain that it names.

@@ -8,6 +8,7 @@
 
 pub mod apportion;
 pub mod deployment;
+pub mod event;
 pub mod identity;
 pub mod pod;
 pub mod revision;

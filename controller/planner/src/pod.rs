@@ -102,6 +102,8 @@ pub struct InPlace {
     pub ran: Vec<Ran>,
     /// Bumped to fence a pod whose last write's outcome is unknown.
     pub fence: u32,
+    /// Who was not waited for, when the drain was forced.
+    pub forced: Option<Text>,
 }
 
 /// One container that ran before an update.
@@ -140,6 +142,14 @@ pub struct Pod {
     pub phase: Phase,
     /// The serving gate.
     pub gate: Gate,
+    /// Since when the gate says so, by the clock of the controller that wrote it.
+    pub gate_since: Seconds,
+    /// It carries the label `cafe.dev/serving=true`.
+    pub selected: bool,
+    /// People want it out of traffic: the annotation `cafe.dev/offline`.
+    pub offline: bool,
+    /// The drain that people do not want to wait for any longer: the annotation `cafe.dev/force-drain`.
+    pub force_drain: Option<Op>,
     /// Since when it is Ready; none when it is not.
     pub ready_since: Option<Seconds>,
     /// Condition ContainersReady.

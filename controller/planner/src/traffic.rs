@@ -74,7 +74,7 @@ pub fn record(pod: &Pod, op: crate::identity::Op, changes: &[(Text, Text)]) -> I
             ran.push(Ran { container: c.name.clone(), id: c.id.clone(), image: image.clone() });
         }
     }
-    InPlace { op, ran, fence: 0 }
+    InPlace { op, ran, ..InPlace::default() }
 }
 
 fn ran_has(record: Option<&InPlace>, name: &Text) -> bool {

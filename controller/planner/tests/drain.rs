@@ -4,9 +4,18 @@
 
 mod simulator;
 
-use cafe_crds::{deployment::Strategy, intstr::IntOrPercent::Int};
-use cafe_planner::set::Action;
-use simulator::{Cluster, Planner, Protector};
+use cafe_crds::{
+    condition::Condition,
+    deployment::Strategy,
+    intstr::IntOrPercent::Int,
+    traffic::{OnDrainTimeout, TrafficMode},
+};
+use cafe_planner::{
+    identity::{Op, Uid},
+    pod::Gate,
+    set::Action,
+};
+use simulator::{Cluster, Planner, Protector, SimPod};
 
 fn protected() -> Cluster {
     let mut cluster = Cluster::installed(4, 2, Strategy { max_unavailable: Int(1), ..Strategy::default() });
@@ -109,6 +118,155 @@ fn no_pod_is_taken_out_while_the_journal_that_gives_it_back_is_on_its_way() {
     }
     let plan = cluster.plan_set(set);
     assert!(!plan.actions.iter().any(|a| matches!(a, Action::TakeOut { .. })), "{plan:?}");
+}
+
+/// Two units of two pods, one pod out at a time, whose drains a silent protector holds beyond the time-out.
+fn held(on_timeout: OnDrainTimeout) -> Cluster {
+    let mut cluster = protected();
+    cluster.edit(|spec| {
+        (spec.traffic.drain_timeout_seconds, spec.traffic.on_drain_timeout) = (60, on_timeout);
+        spec.strategy.max_unavailable = Int(2);
+    });
+    cluster.settle().set_protector("slb", Protector::Silent).apply_image(2);
+    cluster
+}
+
+fn draining(cluster: &Cluster) -> Vec<(Uid, Op)> {
+    let op = |p: &SimPod| if let Gate::Draining(op) = p.pod.gate { Some((p.pod.uid, op)) } else { None };
+    cluster.pods.values().filter_map(op).collect()
+}
+
+#[test]
+fn a_drain_that_takes_too_long_names_pod_and_protector_and_starts_no_other() {
+    let mut cluster = held(OnDrainTimeout::Hold);
+    cluster.budget_of(Int(1)).run_for(59);
+    assert_eq!(cluster.told("DrainTimedOut"), 0);
+    cluster.run_for(2).settle();
+    let (uid, op) = draining(&cluster)[0];
+    let name = cluster.pods[&uid].pod.name.clone();
+    let advice = format!(
+        "group 1/2 of revision 2 waits: pod {name} has been draining for longer than drainTimeoutSeconds: protector slb has not \
+         answered drain {op}; mend that or, to go on without it: kubectl -n prod annotate pod {name} --overwrite cafe.dev/force-drain={op}"
+    );
+    assert_eq!((cluster.message(), cluster.told("DrainTimedOut")), (&*advice, 1));
+    let stalled = |conditions: &[Condition]| {
+        conditions
+            .iter()
+            .any(|c| c.type_ == "Stalled" && c.reason == "DrainTimedOut" && c.message.contains("slb"))
+    };
+    assert!(stalled(&cluster.deployment.status.conditions));
+    assert!(cluster.sets.iter().any(|set| stalled(&set.status.conditions)));
+    assert!(cluster.sets.iter().all(|set| set.spec.update_strategy.paused), "the whole group is held");
+    cluster.budget_of(Int(4)).settle();
+    assert_eq!(draining(&cluster).len(), 1, "no other pod is started\n{}", cluster.story());
+    cluster.assert_rests();
+    cluster.set_protector("slb", Protector::Prompt).settle();
+    assert_eq!((cluster.updated(), cluster.token().as_deref()), (vec![1, 1], Some("2/1")));
+}
+
+#[test]
+fn a_rollback_is_not_held_by_a_drain_that_takes_too_long() {
+    let mut cluster = held(OnDrainTimeout::Hold);
+    cluster.run_for(70).apply_image(1).settle();
+    assert_eq!((cluster.in_service(), cluster.updated()), (4, vec![2, 2]), "{}", cluster.story());
+}
+
+#[test]
+fn a_drain_that_may_be_forced_goes_on_after_the_time_out_and_says_so() {
+    let mut cluster = held(OnDrainTimeout::Force);
+    cluster.run_for(59);
+    assert_eq!((cluster.updated(), cluster.told("DrainForced")), (vec![0, 0], 0));
+    cluster.run_for(2);
+    assert_eq!((cluster.updated(), cluster.told("DrainForced")), (vec![1, 1], 2), "{}", cluster.story());
+    let forced = |p: &&SimPod| {
+        p.pod.in_place.as_ref().is_some_and(|r| r.forced.as_deref().is_some_and(|f| f.contains("slb")))
+    };
+    assert_eq!(cluster.pods.values().filter(forced).count(), 2, "the pods remember it");
+}
+
+#[test]
+fn people_cut_short_the_drain_that_they_name_and_no_other() {
+    let mut cluster = held(OnDrainTimeout::Hold);
+    cluster.run_for(1);
+    let (uid, op) = draining(&cluster)[0];
+    cluster.edit_pod(uid, |pod| pod.force_drain = Some(Op(op.0 ^ 1))).settle();
+    assert_eq!((cluster.updated(), cluster.told("DrainForced")), (vec![0, 0], 0));
+    cluster.edit_pod(uid, |pod| pod.force_drain = Some(op)).settle();
+    assert_eq!((cluster.updated().iter().sum::<i32>(), cluster.told("DrainForced")), (1, 1));
+    cluster.set_protector("slb", Protector::Prompt).confirm_all().settle();
+    cluster.assert_converged();
+    cluster.set_protector("slb", Protector::Silent).apply_image(3).settle();
+    assert_eq!(cluster.updated(), [0, 0], "the annotation that stayed is worth nothing for the next drain");
+}
+
+#[test]
+fn a_pod_that_people_take_offline_stays_out_until_they_let_it_back() {
+    let mut cluster = protected();
+    let uid = *cluster.pods.keys().next().unwrap();
+    cluster.edit_pod(uid, |pod| pod.offline = true).settle();
+    assert_eq!((cluster.pods[&uid].pod.gate, cluster.in_service()), (Gate::Offline, 3));
+    cluster.assert_rests();
+    cluster.apply_image(2).confirm_all().settle();
+    let pod = &cluster.pods[&uid].pod;
+    assert_eq!((pod.gate, &*pod.containers[0].image), (Gate::Offline, "app:2"), "{}", cluster.story());
+    assert!(
+        cluster.message().contains(&format!("annotate pod {} cafe.dev/offline-", pod.name)),
+        "{}",
+        cluster.message()
+    );
+    assert!(cluster.sets.iter().all(|set| set.journal.is_empty()), "nothing is in flight");
+    cluster.edit_pod(uid, |pod| pod.offline = false).settle();
+    cluster.assert_converged();
+}
+
+#[test]
+fn a_pod_is_born_offline_when_its_template_says_so_and_never_serves() {
+    let mut cluster = protected();
+    cluster.scale(5);
+    cluster.run_until("it is created", |c| c.pods.len() == 5);
+    let new = *cluster.pods.iter().find(|(_, p)| p.pod.gate == Gate::Missing).unwrap().0;
+    cluster.edit_pod(new, |pod| pod.offline = true).settle();
+    assert_eq!(cluster.pods[&new].pod.gate, Gate::Offline);
+}
+
+#[test]
+fn a_serving_label_that_was_taken_off_is_put_back() {
+    let mut cluster = protected();
+    cluster.edit(|spec| spec.traffic.mode = TrafficMode::Unselect).settle();
+    let uid = *cluster.pods.keys().next().unwrap();
+    cluster.edit_pod(uid, |pod| pod.selected = false).settle();
+    assert!(cluster.pods.values().all(|p| p.pod.selected));
+    cluster.assert_rests();
+}
+
+#[test]
+fn without_a_grace_a_pod_that_has_just_become_ready_is_not_taken_out_at_once() {
+    let mut cluster = Cluster::installed(1, 1, Strategy::default());
+    cluster.edit(|spec| spec.traffic.grace_seconds = 0).settle();
+    let uid = *cluster.pods.keys().next().unwrap();
+    cluster.run_for(10).sicken(uid, true).settle();
+    cluster.sicken(uid, false);
+    while let Some(step) = cluster.moves().first().copied() {
+        cluster.make(step);
+    }
+    let since = cluster.pods[&uid].pod.ready_since.unwrap();
+    cluster.apply_image(2);
+    cluster.run_until("it is taken out", |c| !draining(c).is_empty());
+    assert!(cluster.now.wall.0 - since.0 >= 2, "{}", cluster.story());
+}
+
+#[test]
+fn after_a_restart_no_grant_grows_before_the_other_sets_are_fenced() {
+    let mut cluster = Cluster::installed(4, 2, Strategy { max_unavailable: Int(1), ..Strategy::default() });
+    let touched = |c: &Cluster| c.writes.get("touch set").copied().unwrap_or_default();
+    cluster.apply_image(2).confirm_all();
+    cluster.run_until("one unit is done", |c| c.updated().contains(&2));
+    assert_eq!(touched(&cluster), 0, "one process knows what it has sent");
+    cluster.restart();
+    cluster.settle().assert_converged();
+    cluster.restart();
+    cluster.apply_image(3).confirm_all().settle().assert_converged();
+    assert!(touched(&cluster) > 0, "{}", cluster.story());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use cafe_crds::{
     inplaceset::InPlaceSetSpec,
-    names::{ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME, GROUP, LABEL_UNIT, VERSION},
+    names::{ANNOTATION_FENCE, ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME, GROUP, LABEL_UNIT, VERSION},
 };
 use cafe_planner::{
     Text,
@@ -91,6 +91,12 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
             let body = replace_on(uid, rv, "/spec", &set_spec(world, &spec)?);
             let request = patch(Kind::Set, &d.namespace, &name, "", PatchType::Json, &body);
             of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "WriteSet", request)
+        }
+        Action::TouchSet { name, uid, rv } => {
+            let fence = json!({ANNOTATION_FENCE: rv.to_string()});
+            let body = json!({"metadata": metadata(uid, rv, [("annotations", fence)])});
+            let request = patch(Kind::Set, &d.namespace, &name, "", PatchType::Merge, &body);
+            of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "TouchSet", request)
         }
         Action::DeleteSet { name, uid, rv } => {
             let request = delete(Kind::Set, &d.namespace, &name, uid, rv);

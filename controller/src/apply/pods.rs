@@ -2,8 +2,8 @@
 
 use cafe_crds::{
     names::{
-        ANNOTATION_IN_PLACE, DRAIN_REASON_PREFIX, GATE, LABEL_GROUP, LABEL_REVISION, LABEL_SERVING,
-        LABEL_UNIT,
+        ANNOTATION_IN_PLACE, ANNOTATION_OFFLINE, DRAIN_REASON_PREFIX, GATE, LABEL_GROUP, LABEL_REVISION,
+        LABEL_SERVING, LABEL_UNIT, OFFLINE_REASON,
     },
     time::Seconds,
     traffic::TrafficMode,
@@ -106,15 +106,40 @@ fn entry<'a>(value: &'a mut Value, field: &str, default: fn() -> Value) -> &'a m
     slot
 }
 
+/// Why a pod's gate is closed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Closing {
+    /// For something of ours: this drain.
+    Drain(Op),
+    /// Because people want it out of traffic.
+    Offline,
+}
+
+impl Closing {
+    fn reason(self) -> String {
+        match self {
+            Self::Drain(op) => format!("{DRAIN_REASON_PREFIX}{op}"),
+            Self::Offline => OFFLINE_REASON.to_owned(),
+        }
+    }
+
+    fn message(self) -> String {
+        match self {
+            Self::Drain(_) => "being taken out of traffic".to_owned(),
+            Self::Offline => format!("kept out of traffic by the annotation {ANNOTATION_OFFLINE}"),
+        }
+    }
+}
+
 /// W1. Ready turns False in the same write, with the kubelet's own words and generation, so that the kubelet has
 /// nothing to add (observed with 1.36: without `observedGeneration` it patches once more).
-pub(super) fn take_out(on: &On, op: Op, pod: &Pod, mode: TrafficMode, now: Seconds) -> Value {
+pub(super) fn take_out(on: &On, why: Closing, pod: &Pod, mode: TrafficMode, now: Seconds) -> Value {
     json!({
         "metadata": selected(on, mode, &Value::Null),
         "status": {"conditions": [
             {
-                "type": GATE, "status": "False", "reason": format!("{DRAIN_REASON_PREFIX}{op}"),
-                "message": "being taken out of traffic", "lastTransitionTime": now,
+                "type": GATE, "status": "False", "reason": why.reason(), "message": why.message(),
+                "lastTransitionTime": now,
             },
             {
                 "type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady",
@@ -238,7 +263,7 @@ mod tests {
     fn taking_a_pod_out_leaves_the_kubelet_nothing_to_add() {
         let on = On { pod: "web-1".into(), uid: cafe_planner::identity::Uid(1), rv: 7 };
         let pod = Pod { generation: 3, ..Pod::default() };
-        let body = take_out(&on, Op(0xab), &pod, TrafficMode::Gate, Seconds(0));
+        let body = take_out(&on, Closing::Drain(Op(0xab)), &pod, TrafficMode::Gate, Seconds(0));
         assert_eq!(body["metadata"]["resourceVersion"], "7");
         let conditions = body["status"]["conditions"].as_array().unwrap();
         assert_eq!(conditions[0]["reason"], "Drain_000000ab");

@@ -1,7 +1,9 @@
 //! Calls for an InPlaceSet: its pods, its journal, its live reads.
 
+use cafe_crds::time::Seconds;
 use cafe_planner::{
     identity::Uid,
+    pod::Pod,
     set::{
         Action,
         action::{On, Why},
@@ -11,7 +13,7 @@ use cafe_planner::{
 
 use super::{
     Call, Target,
-    pods::{self, Change},
+    pods::{self, Change, Closing},
     requests::{
         self, Owned, PatchType, create, delete, list, patch, replace_on, revision_body, revision_name,
     },
@@ -33,11 +35,19 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
         }
         Action::TakeOut { on, op } => {
             let pod = &world.pods.get(&on.uid)?.pod;
-            let body = pods::take_out(&on, op, pod, set.set.spec.traffic.mode, now.wall);
+            let why = Closing::Drain(op);
+            let body = pods::take_out(&on, why, pod, set.set.spec.traffic.mode, gate_time(set, pod, now));
             Some(call.pod(&on, "patch", "TakeOut", patch_pod(set, &on, "/status", &body)))
         }
+        Action::TakeOffline { on } => {
+            let pod = &world.pods.get(&on.uid)?.pod;
+            let why = Closing::Offline;
+            let body = pods::take_out(&on, why, pod, set.set.spec.traffic.mode, gate_time(set, pod, now));
+            Some(call.pod(&on, "patch", "TakeOffline", patch_pod(set, &on, "/status", &body)))
+        }
         Action::PutBack { on } => {
-            let body = pods::put_back(&on, set.set.spec.traffic.mode, now.wall);
+            let pod = &world.pods.get(&on.uid)?.pod;
+            let body = pods::put_back(&on, set.set.spec.traffic.mode, gate_time(set, pod, now));
             Some(call.pod(&on, "patch", "PutBack", patch_pod(set, &on, "/status", &body)))
         }
         Action::Touch { on, record } => {
@@ -112,6 +122,13 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
             })
         }
     }
+}
+
+/// The time to write with the gate. Never before the reservation or the last change, whatever another replica's clock said:
+/// whether a pod has been drained under its reservation is read from their order.
+fn gate_time(set: &SetRecord, pod: &Pod, now: Now) -> Seconds {
+    let reserved = set.set.entry(pod.uid).map_or(Seconds::default(), |entry| entry.since);
+    now.wall.max(pod.gate_since).max(reserved)
 }
 
 fn patch_pod(

@@ -106,12 +106,19 @@ impl Engine {
             return;
         }
         let deletes = matches!(answer, Answer::Nothing);
+        let born = match (&call.target, &answer) {
+            (Target::NewSet, Answer::Set(set)) => {
+                set.metadata.0.uid.as_deref().and_then(|uid| uid.parse().ok())
+            }
+            _ => None,
+        };
         self.see(answer);
+        if let Some(set) = born {
+            self.world.fence(set);
+        }
         self.release(call);
         if let Target::Existing { uid, rv } = call.target {
-            if call.kind == Kind::Pod {
-                self.world.fence(uid);
-            }
+            self.world.fence(uid);
             if deletes {
                 self.world.fell_behind(call.kind, uid, rv);
             }

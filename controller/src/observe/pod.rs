@@ -1,7 +1,10 @@
 //! From a pod's JSON to its record.
 
 use cafe_crds::{
-    names::{ANNOTATION_IN_PLACE, DRAIN_REASON_PREFIX, GATE, LABEL_REVISION, PREFIX, PROTECTOR_PREFIX},
+    names::{
+        ANNOTATION_FORCE_DRAIN, ANNOTATION_IN_PLACE, ANNOTATION_OFFLINE, DRAIN_REASON_PREFIX, GATE,
+        LABEL_REVISION, LABEL_SERVING, PREFIX, PROTECTOR_PREFIX,
+    },
     time::Seconds,
 };
 use cafe_planner::{
@@ -27,6 +30,7 @@ pub(crate) fn record(object: &PodObject, interner: &mut Interner) -> Option<Pod>
     let annotation = |key: &str| meta.annotations.as_ref().and_then(|a| a.get(key));
     let status = &object.status;
     let conditions = &status.conditions;
+    let gate = condition(conditions, GATE);
     Some(Pod {
         name: meta.name.as_deref()?.into(),
         uid: meta.uid.as_deref()?.parse().ok()?,
@@ -38,8 +42,11 @@ pub(crate) fn record(object: &PodObject, interner: &mut Interner) -> Option<Pod>
         terminating: meta.deletion_timestamp.is_some(),
         scheduled: object.spec.node_name.is_some(),
         phase: phase(status.phase.as_deref()),
-        gate: condition(conditions, GATE)
-            .map_or(Gate::Missing, |c| Gate::parse(&c.status, c.reason.as_deref().unwrap_or_default())),
+        gate: gate.map_or(Gate::Missing, |c| Gate::parse(&c.status, c.reason.as_deref().unwrap_or_default())),
+        gate_since: gate.map_or(Seconds::default(), |c| since(c.last_transition_time.as_ref())),
+        selected: label(LABEL_SERVING).is_some_and(|value| value == "true"),
+        offline: annotation(ANNOTATION_OFFLINE).is_some_and(|value| value != "false"),
+        force_drain: annotation(ANNOTATION_FORCE_DRAIN).and_then(|op| op.parse().ok()),
         ready_since: condition(conditions, "Ready")
             .filter(|c| is_true(c))
             .map(|c| since(c.last_transition_time.as_ref())),
@@ -140,6 +147,9 @@ pub(crate) struct Record {
     ran: Vec<RanRecord>,
     #[serde(default, skip_serializing_if = "is_zero")]
     fence: u32,
+    /// Who was not waited for, when the drain was forced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    forced: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at: Option<Seconds>,
 }
@@ -170,6 +180,7 @@ impl Record {
             revision,
             ran: in_place.ran.iter().map(ran).collect(),
             fence: in_place.fence,
+            forced: in_place.forced.as_deref().map(str::to_owned),
             at: Some(at),
         }
     }
@@ -186,5 +197,6 @@ fn in_place(text: &str, interner: &mut Interner) -> Option<InPlace> {
         op: record.op.parse().ok()?,
         ran: record.ran.iter().map(ran).collect(),
         fence: record.fence,
+        forced: record.forced.as_deref().map(Into::into),
     })
 }

@@ -343,6 +343,7 @@ impl World {
 
     fn remove_set(&mut self, uid: Uid) {
         self.memory.remove(&Owner::Set(uid));
+        self.fenced.remove(&uid);
         let Some(record) = self.sets.remove(&uid) else { return };
         let key = (record.namespace.clone(), record.set.name.clone());
         if self.set_names.get(&key) == Some(&uid) {

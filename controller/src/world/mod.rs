@@ -157,7 +157,7 @@ pub(crate) struct World {
     endpoints: HashMap<Uid, Endpoints>,
     /// Live proofs of drains, by pod.
     proofs: HashMap<Uid, (Op, Millis)>,
-    /// Pods that this process has had a write to acknowledged.
+    /// Pods and InPlaceSets that this process has had a write to acknowledged.
     fenced: HashSet<Uid>,
     /// Uids deleted lately, so that a late answer cannot bring one back.
     buried: VecDeque<Uid>,

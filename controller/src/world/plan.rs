@@ -18,7 +18,7 @@ pub(crate) enum Planned {
     /// A CafeDeployment's plan.
     Deployment(deployment::Plan),
     /// An InPlaceSet's plan.
-    Set(set::Plan),
+    Set(Box<set::Plan>),
     /// There is no such owner, or it rests after a failure until this moment.
     Nothing(Option<Millis>),
 }
@@ -34,7 +34,9 @@ impl World {
             Owner::Deployment(uid) => {
                 self.plan_deployment(uid, now).map_or(Planned::Nothing(None), Planned::Deployment)
             }
-            Owner::Set(uid) => self.plan_set(uid, now).map_or(Planned::Nothing(None), Planned::Set),
+            Owner::Set(uid) => {
+                self.plan_set(uid, now).map_or(Planned::Nothing(None), |plan| Planned::Set(Box::new(plan)))
+            }
         }
     }
 
@@ -126,6 +128,7 @@ impl World {
                 set: &r.set,
                 census: &r.census,
                 busy: self.writes.is_busy(r.set.uid),
+                fenced: self.fenced.contains(&r.set.uid),
             })
             .collect();
         let taken = self.taken_names(record);

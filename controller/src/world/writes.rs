@@ -76,16 +76,16 @@ impl super::World {
         }
     }
 
-    /// A write to the pod was acknowledged: nothing older can land on it any more.
-    pub(crate) fn fence(&mut self, pod: Uid) {
-        if self.pods.contains_key(&pod) {
-            self.fenced.insert(pod);
+    /// A write to the pod or InPlaceSet was acknowledged: nothing older can land on it any more.
+    pub(crate) fn fence(&mut self, uid: Uid) {
+        if self.pods.contains_key(&uid) || self.sets.contains_key(&uid) {
+            self.fenced.insert(uid);
         }
     }
 
-    /// A write to the pod may still be on its way.
-    pub(crate) fn unfence(&mut self, pod: Uid) {
-        self.fenced.remove(&pod);
+    /// A write to the object may still be on its way.
+    pub(crate) fn unfence(&mut self, uid: Uid) {
+        self.fenced.remove(&uid);
     }
 
     /// A live read has shown the pod drained.

@@ -4,38 +4,12 @@ use cafe_crds::deployment::CafeDeploymentStatus;
 
 use crate::{
     Text,
+    event::Event,
     identity::{RevisionHash, Uid},
     revision::Outcome,
     set::SetSpec,
     time::Wake,
 };
-
-/// An event on the CafeDeployment, emitted after the write it belongs to has succeeded.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Event {
-    /// True for a Warning.
-    pub warning: bool,
-    /// CamelCase reason, from the one word list.
-    pub reason: &'static str,
-    /// What happened, for people.
-    pub note: String,
-    /// Tells apart what must be told once (a token) from what may recur; empty when it may.
-    pub once: String,
-}
-
-impl Event {
-    /// A Normal event.
-    #[must_use]
-    pub fn normal(reason: &'static str, note: String) -> Self {
-        Self { warning: false, reason, note, once: String::new() }
-    }
-
-    /// A Warning event.
-    #[must_use]
-    pub fn warning(reason: &'static str, note: String) -> Self {
-        Self { warning: true, reason, note, once: String::new() }
-    }
-}
 
 /// One API call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -88,6 +62,15 @@ pub enum Action {
         rv: u64,
         /// Its spec.
         spec: Box<SetSpec>,
+    },
+    /// A write to an InPlaceSet that changes nothing but the resource version: no older write can land after it.
+    TouchSet {
+        /// Name.
+        name: Text,
+        /// Uid.
+        uid: Uid,
+        /// Resource version.
+        rv: u64,
     },
     /// Delete the empty InPlaceSet of a unit that is no more.
     DeleteSet {

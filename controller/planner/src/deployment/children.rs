@@ -15,6 +15,7 @@ use crate::{
         Action, Event, Plan, Snapshot, UnitView, allocation::Allocation, grants, release::Step,
         snapshot::unit_of,
     },
+    identity::Uid,
     set::{Set, SetSpec},
 };
 
@@ -29,9 +30,9 @@ pub fn set_name(deployment: &str, unit: &str) -> Text {
 
 /// Creates, writes and removes InPlaceSets until each says what the release asks of its unit.
 pub fn plan(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, plan: &mut Plan) {
-    let grants = grants::deal(s, step, allocation);
+    let deal = grants::deal(s, step, allocation);
     let mut room = room_to_shrink(s, allocation);
-    for ((unit, replicas), grant) in allocation.units.iter().zip(grants) {
+    for ((unit, replicas), grant) in allocation.units.iter().zip(deal.grants) {
         match s.unit(unit) {
             Some(view) => {
                 let replicas = shrink(view, *replicas, &mut room);
@@ -42,6 +43,25 @@ pub fn plan(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, plan: &m
     }
     for view in s.units.iter().filter(|u| allocation.of(unit_of(u.set)).is_none()) {
         retire(view, step, &mut room, plan);
+    }
+    if deal.needs_fence {
+        fence(s, plan);
+    }
+}
+
+/// Sees to it that no write of a former process can land on an InPlaceSet any more. A write of this very plan does as well.
+fn fence(s: &Snapshot<'_>, plan: &mut Plan) {
+    let written = |uid: Uid| {
+        let about = |action: &Action| match action {
+            Action::WriteSet { uid, .. } | Action::DeleteSet { uid, .. } => Some(*uid),
+            _ => None,
+        };
+        plan.steps.iter().any(|step| about(&step.action) == Some(uid))
+    };
+    let open = s.units.iter().filter(|u| !u.fenced && !u.busy && !u.set.deleting);
+    let open: Vec<&Set> = open.map(|u| u.set).filter(|set| !written(set.uid)).collect();
+    for set in open {
+        plan.act(Action::TouchSet { name: set.name.clone(), uid: set.uid, rv: set.rv });
     }
 }
 

@@ -90,6 +90,7 @@ fn stall(s: &Snapshot<'_>) -> Option<&'static str> {
     match message::obstacle(s) {
         Some(_) if any(|c| c.refused.is_some()) => Some(reason::CREATE_FAILED),
         Some(_) => Some(reason::NAME_TAKEN),
+        None if any(|c| c.held.is_some()) => Some(reason::DRAIN_TIMED_OUT),
         None if any(|c| c.blocked > 0) => Some(reason::IN_PLACE_ONLY),
         None => None,
     }

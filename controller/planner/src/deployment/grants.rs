@@ -1,5 +1,6 @@
 //! The budget of the CafeDeployment, handed out over its InPlaceSets: the sum never exceeds `maxUnavailable`, not even
-//! while it moves (shrink, wait until acknowledged, then grow).
+//! while it moves (shrink, wait until acknowledged, then grow). Before one grows, every other is fenced: a write of a former
+//! process, still on its way, would land on top.
 
 use cafe_crds::intstr::IntOrPercent;
 
@@ -20,9 +21,18 @@ pub struct Hand {
     pub acknowledged: bool,
 }
 
-/// The grant of each unit of the allocation, as it may be written now.
+/// What the dealer decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deal {
+    /// The grant of each unit of the allocation, as it may be written now.
+    pub grants: Vec<i32>,
+    /// One of them is to grow, and waits only for InPlaceSets that are not fenced.
+    pub needs_fence: bool,
+}
+
+/// Deals the budget.
 #[must_use]
-pub fn deal(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Vec<i32> {
+pub fn deal(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Deal {
     let hands: Vec<Hand> =
         allocation.units.iter().map(|(unit, replicas)| hand(s, step, unit, *replicas)).collect();
     // Units on their way out are dealt nothing more, but what they have counts until it is taken back.
@@ -30,7 +40,10 @@ pub fn deal(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Vec<i
     let held: i32 = leaving.map(|u| grant_of(u).max(u.census.in_flight)).sum();
     let budget = (s.budget() - held).max(0);
     let wanted = wanted(budget, &hands);
-    within(budget, &wanted, &hands)
+    let grown = within(budget, &wanted, &hands);
+    let shrunk = shrink(&wanted, &hands);
+    let needs_fence = grown != shrunk && s.units.iter().any(|u| !u.fenced);
+    Deal { grants: if needs_fence { shrunk } else { grown }, needs_fence }
 }
 
 fn grant_of(view: &UnitView<'_>) -> i32 {
@@ -111,11 +124,14 @@ fn serves(budget: i32, hands: &[Hand]) -> bool {
     !hands.iter().any(starves) || (effective == budget && !hands.iter().any(idle))
 }
 
+fn shrink(wanted: &[i32], hands: &[Hand]) -> Vec<i32> {
+    hands.iter().zip(wanted).map(|(h, w)| h.current.map_or(0, |c| c.min(*w))).collect()
+}
+
 /// Moves towards `wanted` without the sum ever exceeding the budget: shrink first; grow only when every unit has
 /// acknowledged what it has.
 fn within(budget: i32, wanted: &[i32], hands: &[Hand]) -> Vec<i32> {
-    let shrunk: Vec<i32> =
-        hands.iter().zip(wanted).map(|(h, w)| h.current.map_or(0, |c| c.min(*w))).collect();
+    let shrunk = shrink(wanted, hands);
     let shrinking = hands.iter().zip(&shrunk).any(|(h, g)| h.current.is_some_and(|c| c > *g));
     let settled = !shrinking && hands.iter().all(|h| h.acknowledged);
     if !settled {

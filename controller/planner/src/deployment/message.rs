@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cafe_crds::deployment::ReleaseState;
+use cafe_crds::{deployment::ReleaseState, names::ANNOTATION_OFFLINE};
 
 use crate::{
     deployment::{
@@ -26,6 +26,9 @@ pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
     let at = format!("group {}/{} of revision {}", r.group, r.group_total, r.revision);
     if let Some(obstacle) = obstacle(s) {
         return format!("{at} cannot go on: {obstacle}");
+    }
+    if let Some(held) = s.held_drain().filter(|_| r.confirm_token.is_none()) {
+        return format!("{at} waits: {}", held.advice(Some(&s.deployment.namespace)));
     }
     match r.state {
         ReleaseState::Completed => settled(s, step),
@@ -95,7 +98,7 @@ fn moving(s: &Snapshot<'_>, step: &Step<'_>, at: &str) -> String {
             t.reason,
             describe_pod(s, t)
         ),
-        None => format!("{progress}; to watch: {}", watch(s)),
+        None => format!("{progress}; {}", offline(s).unwrap_or_else(|| format!("to watch: {}", watch(s)))),
     }
 }
 
@@ -111,7 +114,9 @@ fn settled(s: &Snapshot<'_>, step: &Step<'_>) -> String {
             t.reason,
             describe_pod(s, t)
         ),
-        None if available < replicas => format!("{serving}; to watch: {}", watch(s)),
+        None if available < replicas => {
+            format!("{serving}; {}", offline(s).unwrap_or_else(|| format!("to watch: {}", watch(s))))
+        }
         None => serving,
     }
 }
@@ -126,6 +131,16 @@ fn next_group(step: &Step<'_>) -> String {
 #[must_use]
 pub fn trouble<'a>(s: &Snapshot<'a>) -> Option<&'a Trouble> {
     s.units.iter().filter_map(|u| u.census.trouble.as_ref()).min()
+}
+
+/// The first pod that people keep out of traffic, and how to let it serve again.
+fn offline(s: &Snapshot<'_>) -> Option<String> {
+    let pod = s.units.iter().filter_map(|u| u.census.offline.as_ref()).min()?;
+    let namespace = &s.deployment.namespace;
+    Some(format!(
+        "pod {pod} is kept out of traffic by its annotation {ANNOTATION_OFFLINE}; to let it serve: \
+         kubectl -n {namespace} annotate pod {pod} {ANNOTATION_OFFLINE}-"
+    ))
 }
 
 fn describe_pod(s: &Snapshot<'_>, t: &Trouble) -> String {

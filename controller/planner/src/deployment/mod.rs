@@ -17,7 +17,8 @@ pub mod snapshot;
 pub mod status;
 pub mod target;
 
-pub use action::{Action, Event, Plan};
+pub use crate::event::Event;
+pub use action::{Action, Plan};
 pub use snapshot::{Deployment, DeploymentSpec, Snapshot, UnitView};
 
 /// Decides everything that can be decided about one CafeDeployment now.

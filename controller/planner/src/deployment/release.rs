@@ -68,10 +68,11 @@ impl Step<'_> {
         self.kind == Kind::Gated && !self.is_complete()
     }
 
-    /// Whether `spec.strategy.pause` holds it. Nothing holds a rollback: it is the way out.
+    /// Whether no further pod is to start: by `spec.strategy.pause`, or because a drain takes too long. Nothing holds a
+    /// rollback: it is the way out.
     #[must_use]
     pub fn is_held(&self, s: &Snapshot<'_>) -> bool {
-        s.paused() && self.kind != Kind::Rollback
+        (s.paused() || s.held_drain().is_some()) && self.kind != Kind::Rollback
     }
 
     /// Whether every InPlaceSet knows of the pause: from then on no further pod is started.
@@ -81,7 +82,7 @@ impl Step<'_> {
             let acknowledged = u.set.status.observed_generation == Some(u.set.generation);
             !u.busy && u.set.spec.update_strategy.paused && acknowledged
         };
-        self.is_held(s) && s.units.iter().all(knows)
+        s.paused() && self.kind != Kind::Rollback && s.units.iter().all(knows)
     }
 
     /// Pods of a unit that may be at the target now.

@@ -12,7 +12,7 @@ use crate::{
     Text,
     identity::{Digest, RevisionHash, Uid},
     revision::Revision,
-    set::{Census, Set},
+    set::{Census, Set, drain::Held},
     time::{Millis, Now},
 };
 
@@ -73,6 +73,8 @@ pub struct UnitView<'a> {
     pub census: &'a Census,
     /// A write to it is on its way.
     pub busy: bool,
+    /// This process has had a write to it acknowledged, so no older write can land on it any more.
+    pub fenced: bool,
 }
 
 /// One look at a CafeDeployment.
@@ -131,6 +133,12 @@ impl<'a> Snapshot<'a> {
     pub fn budget(&self) -> i32 {
         let spec = &self.deployment.spec;
         spec.strategy.max_unavailable.rounded_down(spec.replicas).max(1)
+    }
+
+    /// The first drain, by pod name, that takes too long.
+    #[must_use]
+    pub fn held_drain(&self) -> Option<&'a Held> {
+        self.units.iter().filter_map(|u| u.census.held.as_ref()).min()
     }
 
     /// The release is held by `spec.strategy.pause`.

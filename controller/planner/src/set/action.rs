@@ -4,6 +4,7 @@ use cafe_crds::inplaceset::InPlaceSetStatus;
 
 use crate::{
     Text,
+    event::Event,
     identity::{Op, RevisionHash, Uid},
     pod::InPlace,
     set::Census,
@@ -71,6 +72,11 @@ pub enum Action {
         /// The pod.
         on: On,
     },
+    /// People want it out of traffic: gate False for as long as they do, Ready False.
+    TakeOffline {
+        /// The pod.
+        on: On,
+    },
     /// Delete a drained, surplus or finished pod.
     Delete {
         /// The pod.
@@ -115,11 +121,24 @@ pub enum Action {
     },
 }
 
+/// What is told about a pod, once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Notice {
+    /// Pod name.
+    pub pod: Text,
+    /// Pod uid.
+    pub uid: Uid,
+    /// What is told.
+    pub event: Event,
+}
+
 /// The outcome of one look.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Plan {
     /// What to do, most urgent first.
     pub actions: Vec<Action>,
+    /// What belongs to no write of ours.
+    pub notices: Vec<Notice>,
     /// When to look again even if nothing happens.
     pub wake: Wake,
     /// What the pods are like.

@@ -3,7 +3,7 @@
 use crate::{
     identity::RevisionHash,
     pod::{Gate, Pod},
-    set::Snapshot,
+    set::{Snapshot, drain::Held},
     time::Wake,
     traffic,
 };
@@ -39,6 +39,10 @@ pub struct Census {
     pub blocked: i32,
     /// The first trouble met, in order of pod names: pod and the reason its container waits.
     pub trouble: Option<Trouble>,
+    /// The first drain, in order of pod names, that takes too long and that nobody cuts short.
+    pub held: Option<Held>,
+    /// The first pod, by name, that people keep out of traffic.
+    pub offline: Option<crate::Text>,
     /// When the figures change by the mere passing of time.
     pub wake: Wake,
 }
@@ -130,6 +134,9 @@ fn count(s: &Snapshot<'_>, pod: &Pod, c: &mut Census) {
     c.replicas += i32::from(live);
     c.ready += i32::from(ready);
     c.available += i32::from(available);
+    if live && pod.offline && c.offline.as_ref().is_none_or(|first| pod.name < *first) {
+        c.offline = Some(pod.name.clone());
+    }
     if let Some(trouble) = trouble(pod).filter(|_| live)
         && c.trouble.as_ref().is_none_or(|t| trouble < *t)
     {

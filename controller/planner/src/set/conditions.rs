@@ -13,18 +13,22 @@ pub fn all(s: &Snapshot<'_>, c: &Census, in_flight: usize) -> Vec<Condition> {
     let replicas = s.set.spec.replicas;
     let to_update = replicas - s.partition();
     let ready = c.replicas == replicas && c.available == replicas && c.updated >= to_update && in_flight == 0;
-    let message = match &c.refused {
-        Some(why) => format!("the API server refuses new pods: {why}"),
-        None => format!("{} of {replicas} pods available, {} of {to_update} updated", c.available, c.updated),
+    let message = match (&c.refused, &c.held) {
+        (Some(why), _) => format!("the API server refuses new pods: {why}"),
+        (None, Some(held)) => held.advice(None),
+        (None, None) => {
+            format!("{} of {replicas} pods available, {} of {to_update} updated", c.available, c.updated)
+        }
     };
-    let reason = match (ready, &c.refused) {
-        (true, _) => reason::ALL_REPLICAS_READY,
-        (false, Some(_)) => reason::CREATE_FAILED,
-        (false, None) => reason::REPLICAS_NOT_READY,
+    let reason = match (&c.refused, &c.held) {
+        _ if ready => reason::ALL_REPLICAS_READY,
+        (Some(_), _) => reason::CREATE_FAILED,
+        (None, Some(_)) => reason::DRAIN_TIMED_OUT,
+        (None, None) => reason::REPLICAS_NOT_READY,
     };
     let mut conditions = vec![dated(s, types::READY, ready.into(), reason, message.clone())];
     if !ready {
-        let kind = if c.refused.is_some() { types::STALLED } else { types::RECONCILING };
+        let kind = if c.refused.is_some() || c.held.is_some() { types::STALLED } else { types::RECONCILING };
         conditions.push(dated(s, kind, ConditionStatus::True, reason, message));
     }
     conditions

@@ -50,9 +50,10 @@ impl Journal {
     }
 }
 
-/// Plans the next journal: drops what is done or gone, takes in lost drains, and reserves as far as the budget goes.
+/// Plans the next journal: drops what is done or gone, takes in lost drains, and reserves as far as the budget goes. While
+/// a drain is `held`, a set that stands alone starts no further move; another is told by its CafeDeployment.
 #[must_use]
-pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>]) -> Journal {
+pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], held: bool) -> Journal {
     let mut journal = Journal::default();
     for p in pods {
         keep_or_release(s, p, &mut journal);
@@ -63,7 +64,8 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>]) -> Journal {
     journal.out = out_of_service(s, pods, &journal);
     let given_back = give_back(s, pods, &mut journal);
     let lost = take_in_lost_drains(s, pods, &mut journal);
-    let (reserved, removals) = reserve(s, pods, &mut journal);
+    let paused = s.set.spec.update_strategy.paused || (held && s.set.owner.is_none());
+    let (reserved, removals) = reserve(s, pods, paused, &mut journal);
     journal.due = given_back || lost || removals || reserved || all_released;
     journal
 }
@@ -88,17 +90,24 @@ fn keep_or_release(s: &Snapshot<'_>, p: &Intended<'_>, journal: &mut Journal) {
 /// Whether a reservation has served its purpose: the pod is back in full service, or was never touched and need not be.
 fn is_over(s: &Snapshot<'_>, p: &Intended<'_>, entry: &Entry) -> bool {
     let pod = p.view.pod;
-    if p.view.busy || p.intent != Intent::Keep || pod.gate != Gate::True {
+    if p.view.busy || p.intent != Intent::Keep {
+        return false;
+    }
+    if pod.gate == Gate::Offline {
+        // It serves again only when people say so: nothing more is to be waited for.
+        return pod.offline && traffic::runs_what_it_wants(pod);
+    }
+    if pod.gate != Gate::True {
         return false;
     }
     let unneeded = pod.revision == entry.from && entry.from != entry.to;
     (unneeded && was_left_alone(pod, entry)) || is_done(s, pod)
 }
 
-/// Whether the pod has not been drained under this reservation: it has been Ready all the while, or it does not run. A
-/// pod that was drained and put back unchanged looks alike but for this, and is done only once everybody has it back.
+/// Whether the pod has not been drained under this reservation: its gate is older. A pod that was drained and put back
+/// unchanged looks alike but for this, and is done only once everybody has it back.
 fn was_left_alone(pod: &Pod, entry: &Entry) -> bool {
-    pod.ready_since.map_or(!pod.containers_ready, |since| since < entry.since)
+    pod.gate_since < entry.since
 }
 
 fn is_done(s: &Snapshot<'_>, pod: &Pod) -> bool {
@@ -160,9 +169,8 @@ fn entry_of(s: &Snapshot<'_>, p: &Intended<'_>) -> Entry {
 }
 
 /// Reserves pods for what they are to do. Whether (a wave of moves, any removal) was added that deserves a write.
-fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> (bool, bool) {
+fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], paused: bool, journal: &mut Journal) -> (bool, bool) {
     let grant = s.grant();
-    let paused = s.set.spec.update_strategy.paused;
     let (mut moves, mut removals, mut waiting) = (Vec::new(), Vec::new(), 0);
     let mut out = journal.out;
     let wanted = |p: &&Intended<'_>| {

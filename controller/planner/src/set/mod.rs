@@ -7,6 +7,7 @@ pub mod action;
 pub mod census;
 pub mod conditions;
 pub mod create;
+pub mod drain;
 pub mod intent;
 pub mod journal;
 pub mod snapshot;
@@ -30,9 +31,10 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
         return plan;
     }
     plan.wake = plan.census.wake;
+    drain::survey(s, &mut plan);
     let intents = intent::assign(s, target);
     plan.census.blocked = intent::blocked(s, target, &intents);
-    let journal = journal::plan(s, &intents);
+    let journal = journal::plan(s, &intents, plan.census.held.is_some());
     steps::plan(s, &intents, &journal, &mut plan);
     create::plan(s, &intents, &mut plan);
     journal::write(s, &journal, &mut plan);

@@ -1,14 +1,19 @@
 //! The next step of each pod: its phase is computed from the pod, never stored.
 
+use cafe_crds::{time::Seconds, traffic::TrafficMode};
+
 use crate::{
+    Text,
     identity::{Op, RevisionHash},
     pod::{Gate, InPlace, Pod, PodView},
     set::{
         Action, Plan, Snapshot,
         action::{On, Why},
+        drain::{self, Patience},
         intent::{Intended, Intent},
         journal::Journal,
     },
+    time::Millis,
     traffic,
 };
 
@@ -29,6 +34,13 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal, plan: &m
         }
         match step(s, p, drained, journal) {
             Step::Do(action) => plan.actions.push(action),
+            Step::Force(op) => {
+                let passed_over = drain::holder(s, &p.view, op);
+                drain::force(pod, op, &passed_over, plan);
+                let action = past_the_point_of_no_return(s, p, op, Some(passed_over.into()));
+                plan.actions.extend(action);
+            }
+            Step::AtWall(when) => plan.wake.at_wall(s.now, when),
             Step::Prove(op) => unproven.push((pod.uid, op)),
             Step::At(at) => plan.wake.at(at),
             Step::Wait => {}
@@ -41,10 +53,17 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal, plan: &m
 
 enum Step {
     Do(Action),
+    /// Act although the drain is not complete.
+    Force(Op),
     Prove(Op),
-    At(crate::time::Millis),
+    At(Millis),
+    AtWall(Seconds),
     Wait,
 }
+
+/// With `graceSeconds: 0` nothing else gives EndpointSlices the time to catch up with a pod that has just become Ready: it
+/// is not taken out again sooner than this, in seconds.
+const SETTLE: i64 = 2;
 
 fn step(s: &Snapshot<'_>, p: &Intended<'_>, drained: bool, journal: &Journal) -> Step {
     let pod = p.view.pod;
@@ -62,18 +81,44 @@ fn step(s: &Snapshot<'_>, p: &Intended<'_>, drained: bool, journal: &Journal) ->
         (Intent::Relabel, Gate::Draining(_)) if reserved && s.set.spec.update_strategy.paused => {
             put_back(pod)
         }
-        (Intent::Relabel, _) => relabel(s, pod),
+        (Intent::Relabel, _) if !s.set.spec.update_strategy.paused => relabel(s, pod),
         (Intent::Keep, Gate::Draining(_)) if reserved => put_back(pod),
         (Intent::Keep, Gate::Missing) => put_back(pod),
-        (intent, _) if !intent.drains() || !reserved => Step::Wait,
+        (intent, gate) if !intent.drains() || !reserved => as_people_wish(s, pod, gate),
         // Never had a node: no container runs and nobody can route to it.
         (Intent::Remove | Intent::Recreate, _) if !pod.scheduled => delete(pod, why(p.intent)),
         (_, Gate::Draining(op)) if drained => at_the_point_of_no_return(s, p, op),
-        (_, Gate::Draining(_)) => Step::Wait,
+        (_, Gate::Draining(op)) => match drain::patience(s, pod, op) {
+            Patience::Until(when) => Step::AtWall(when),
+            Patience::Over => Step::Wait,
+            Patience::Forced => Step::Force(op),
+        },
         // The write of the journal that is on its way may be the one that gives the pod back.
         _ if s.busy => Step::Wait,
-        _ => Step::Do(Action::TakeOut { on: on(pod), op: Op::new(pod.uid, pod.rv) }),
+        _ => take_out(s, pod),
     }
+}
+
+/// What is due to a pod that nothing of ours takes out of service.
+fn as_people_wish(s: &Snapshot<'_>, pod: &Pod, gate: Gate) -> Step {
+    let unselects = s.set.spec.traffic.mode == TrafficMode::Unselect;
+    match gate {
+        Gate::True | Gate::Missing if pod.offline => Step::Do(Action::TakeOffline { on: on(pod) }),
+        Gate::Offline if !pod.offline => put_back(pod),
+        // Somebody took the label off, or the mode has changed.
+        Gate::True if unselects && !pod.selected => put_back(pod),
+        _ => Step::Wait,
+    }
+}
+
+/// W1.
+fn take_out(s: &Snapshot<'_>, pod: &Pod) -> Step {
+    let settled = pod.ready_since.map_or(s.now.wall, |since| Seconds(since.0.saturating_add(SETTLE)));
+    let fresh = pod.in_service() && pod.ready_since <= Some(s.now.wall) && s.now.wall < settled;
+    if s.set.spec.traffic.grace_seconds == 0 && fresh {
+        return Step::AtWall(settled);
+    }
+    Step::Do(Action::TakeOut { on: on(pod), op: Op::new(pod.uid, pod.rv) })
 }
 
 /// Drained by the caches' account: prove it live, wait out the grace, then act.
@@ -85,14 +130,24 @@ fn at_the_point_of_no_return(s: &Snapshot<'_>, p: &Intended<'_>, op: Op) -> Step
     if s.now.mono < end {
         return Step::At(end);
     }
+    past_the_point_of_no_return(s, p, op, None).map_or(Step::Wait, Step::Do)
+}
+
+/// W2, or the deletion. `forced` names who was not waited for.
+fn past_the_point_of_no_return(
+    s: &Snapshot<'_>,
+    p: &Intended<'_>,
+    op: Op,
+    forced: Option<Text>,
+) -> Option<Action> {
     match p.intent {
-        Intent::Update => update(s, p.view, op),
-        intent => delete(p.view.pod, why(intent)),
+        Intent::Update => update(s, p.view, op, forced),
+        intent => Some(Action::Delete { on: on(p.view.pod), why: why(intent) }),
     }
 }
 
-fn update(s: &Snapshot<'_>, view: PodView<'_>, op: Op) -> Step {
-    let Some(target) = s.target else { return Step::Wait };
+fn update(s: &Snapshot<'_>, view: PodView<'_>, op: Op, forced: Option<Text>) -> Option<Action> {
+    let target = s.target?;
     let pod = view.pod;
     let wanted = |c: &crate::template::ContainerImage| {
         let differs = pod.containers.iter().any(|p| p.name == c.name && p.wants != c.image);
@@ -100,14 +155,14 @@ fn update(s: &Snapshot<'_>, view: PodView<'_>, op: Op) -> Step {
     };
     let images: Vec<_> = target.facts.containers.iter().filter_map(wanted).collect();
     let changes: Vec<_> = images.iter().map(|(name, image, _)| (name.clone(), image.clone())).collect();
-    let record = Some(traffic::record(pod, op, &changes));
-    Step::Do(Action::Update {
+    let record = InPlace { forced, ..traffic::record(pod, op, &changes) };
+    Some(Action::Update {
         on: on(pod),
         from: pod.revision,
         to: target.hash,
         group: group(s),
         images,
-        record,
+        record: Some(record),
     })
 }
 
@@ -115,9 +170,6 @@ fn relabel(s: &Snapshot<'_>, pod: &Pod) -> Step {
     let Some(target) = s.target.map(|t| t.hash) else {
         return Step::Wait;
     };
-    if s.set.spec.update_strategy.paused {
-        return Step::Wait;
-    }
     Step::Do(Action::Update {
         on: on(pod),
         from: pod.revision,
@@ -128,9 +180,13 @@ fn relabel(s: &Snapshot<'_>, pod: &Pod) -> Step {
     })
 }
 
-/// W3, once the containers are those the pod wants.
+/// W3, once the containers are those the pod wants; a pod that people want out of traffic goes back to that.
 fn put_back(pod: &Pod) -> Step {
-    if traffic::runs_what_it_wants(pod) { Step::Do(Action::PutBack { on: on(pod) }) } else { Step::Wait }
+    match (traffic::runs_what_it_wants(pod), pod.offline) {
+        (true, true) => Step::Do(Action::TakeOffline { on: on(pod) }),
+        (true, false) => Step::Do(Action::PutBack { on: on(pod) }),
+        (false, _) => Step::Wait,
+    }
 }
 
 fn touch(pod: &Pod) -> Step {
@@ -150,12 +206,12 @@ fn on(pod: &Pod) -> On {
     On { pod: pod.name.clone(), uid: pod.uid, rv: pod.rv }
 }
 
-fn group(s: &Snapshot<'_>) -> Option<crate::Text> {
+fn group(s: &Snapshot<'_>) -> Option<Text> {
     s.set.spec.update_strategy.group.as_deref().map(Into::into)
 }
 
 /// The group label of a pod born at `revision`.
 #[must_use]
-pub(crate) fn birth_group(s: &Snapshot<'_>, revision: RevisionHash) -> Option<crate::Text> {
+pub(crate) fn birth_group(s: &Snapshot<'_>, revision: RevisionHash) -> Option<Text> {
     s.target.filter(|t| t.hash == revision).and_then(|_| group(s))
 }

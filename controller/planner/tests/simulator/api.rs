@@ -40,6 +40,13 @@ impl Cluster {
         }
     }
 
+    /// The process that lives has had a write to the object acknowledged.
+    fn acknowledged(&mut self, uid: Uid) {
+        if !self.landing_orphan {
+            self.memory.fenced.insert(uid);
+        }
+    }
+
     /// Applies an action of the CafeDeployment planner. Whether it succeeded.
     pub fn apply_deployment(&mut self, action: deployment::Action) -> bool {
         use deployment::Action as A;
@@ -100,6 +107,7 @@ impl Cluster {
                     status: Default::default(),
                     journal: Vec::new(),
                 });
+                self.acknowledged(uid);
                 true
             }
             A::WriteSet { uid, rv, spec, name } => {
@@ -113,6 +121,18 @@ impl Cluster {
                 set.spec = *spec;
                 set.rv = next;
                 set.generation += 1;
+                self.acknowledged(uid);
+                true
+            }
+            A::TouchSet { uid, rv, name } => {
+                self.count("touch set");
+                let next = self.next_rv();
+                self.log(format!("touch set {name}"));
+                let Some(set) = self.sets.iter_mut().find(|s| s.uid == uid && s.rv == rv) else {
+                    return false;
+                };
+                set.rv = next;
+                self.acknowledged(uid);
                 true
             }
             A::DeleteSet { uid, name, rv } => {
@@ -198,6 +218,7 @@ impl Cluster {
         let set = self.sets.iter_mut().find(|s| s.uid == uid).unwrap();
         assert_ne!(set.status, status, "a write that changes nothing");
         (set.status, set.journal, set.rv) = (status, journal, next);
+        self.acknowledged(uid);
         if !self.landing_orphan {
             self.memory.written.insert(uid, self.now.mono);
         }
@@ -209,6 +230,7 @@ impl Cluster {
             A::TakeOut { on, .. } => ("W1", on.clone()),
             A::Update { on, .. } => ("W2", on.clone()),
             A::PutBack { on } => ("W3", on.clone()),
+            A::TakeOffline { on } => ("offline", on.clone()),
             A::Delete { on, .. } => ("delete pod", on.clone()),
             A::Touch { on, .. } => ("touch", on.clone()),
             other => panic!("no write to a pod: {other:?}"),
@@ -218,13 +240,14 @@ impl Cluster {
             return;
         }
         self.check_pod_write(set, on.uid, &action);
-        let rv = self.next_rv();
+        let (rv, wall) = (self.next_rv(), self.now.wall);
         let p = self.pods.get_mut(&on.uid).unwrap();
         p.writes += 1;
         p.pod.rv = rv;
         match action {
             A::TakeOut { op, .. } => {
                 p.pod.gate = Gate::Draining(op);
+                (p.pod.gate_since, p.pod.selected) = (wall, false);
                 p.pod.ready_since = None;
             }
             A::Update { to, images, record, group, .. } => {
@@ -240,14 +263,18 @@ impl Cluster {
                     p.pod.in_place = record;
                 }
             }
-            A::PutBack { .. } => p.pod.gate = Gate::True,
+            A::PutBack { .. } => {
+                (p.pod.gate, p.pod.gate_since, p.pod.selected) = (Gate::True, wall, true);
+            }
+            A::TakeOffline { .. } => {
+                (p.pod.gate, p.pod.gate_since, p.pod.selected) = (Gate::Offline, wall, false);
+                p.pod.ready_since = None;
+            }
             A::Delete { .. } => p.pod.terminating = true,
             A::Touch { record, .. } => p.pod.in_place = Some(record),
             _ => {}
         }
-        if !self.landing_orphan {
-            self.memory.fenced.insert(on.uid);
-        }
+        self.acknowledged(on.uid);
     }
 
     fn create_pod(

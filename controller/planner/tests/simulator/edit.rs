@@ -221,6 +221,18 @@ impl Cluster {
         self
     }
 
+    /// Somebody edits a pod.
+    pub fn edit_pod(&mut self, uid: Uid, change: impl FnOnce(&mut cafe_planner::pod::Pod)) -> &mut Self {
+        let rv = self.next_rv();
+        let pod = &mut self.pods.get_mut(&uid).unwrap().pod;
+        change(pod);
+        pod.rv = rv;
+        let line =
+            format!("-- edit pod {}: offline {} force {:?}", uid.0 % 10000, pod.offline, pod.force_drain);
+        self.log(line);
+        self
+    }
+
     /// The pod fails for good.
     pub fn fail(&mut self, uid: Uid) -> &mut Self {
         self.log(format!("-- fail {}", uid.0 % 10000));

@@ -43,6 +43,7 @@ fn on(action: &set::Action) -> Option<&On> {
         A::TakeOut { on, .. }
         | A::Update { on, .. }
         | A::PutBack { on }
+        | A::TakeOffline { on }
         | A::Delete { on, .. }
         | A::Touch { on, .. } => Some(on),
         _ => None,
@@ -61,6 +62,7 @@ impl Cluster {
                 self.flying.extend(plan.steps.into_iter().map(fly));
             }
             Asked::Set(uid, plan) => {
+                plan.notices.iter().for_each(|n| self.tell(n.event.clone()));
                 let decided = Some(self.orders(uid));
                 let fly = |action| Flying {
                     write: Write::Set(uid, action),
@@ -119,6 +121,7 @@ impl Cluster {
             A::WriteRevision { uid, .. }
             | A::DeleteRevision { uid, .. }
             | A::WriteSet { uid, .. }
+            | A::TouchSet { uid, .. }
             | A::DeleteSet { uid, .. } => {
                 busy.objects.insert(*uid);
             }

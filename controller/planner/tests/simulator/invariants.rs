@@ -3,6 +3,7 @@
 use cafe_crds::{
     deployment::{ReleaseState, ReleaseStatus},
     intstr::IntOrPercent,
+    traffic::OnDrainTimeout,
 };
 use cafe_planner::{
     deployment::{self, snapshot::unit_of},
@@ -254,6 +255,12 @@ impl Cluster {
         }
         let endpoints = cafe_planner::pod::Endpoints { listed: 1, serving: u32::from(p.serving) };
         let Gate::Draining(op) = p.pod.gate else { self.broken("S3: the gate is open") };
+        let limit = p.pod.gate_since.0 + i64::from(set.spec.traffic.drain_timeout_seconds);
+        let timed_out =
+            set.spec.traffic.on_drain_timeout == OnDrainTimeout::Force && limit <= self.now.wall.0;
+        if timed_out || p.pod.force_drain == Some(op) {
+            return;
+        }
         let proof = self.memory.proofs.get(&pod).filter(|(of, _)| *of == op);
         let grace = i64::from(set.spec.traffic.grace_seconds);
         let waited = proof.is_some_and(|(_, at)| self.now.mono >= at.plus_seconds(grace));

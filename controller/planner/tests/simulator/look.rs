@@ -25,7 +25,7 @@ impl Cluster {
                     plan.drained.contains(pod) || self.pods.get(pod).is_some_and(|p| p.set != uid)
                 });
                 self.memory.censuses.insert(uid, plan.census.clone());
-                Asked::Set(uid, plan)
+                Asked::Set(uid, Box::new(plan))
             }
         }
     }
@@ -44,7 +44,12 @@ impl Cluster {
             .sets
             .iter()
             .zip(&censuses)
-            .map(|(set, census)| UnitView { set, census, busy: busy.objects.contains(&set.uid) })
+            .map(|(set, census)| UnitView {
+                set,
+                census,
+                busy: busy.objects.contains(&set.uid),
+                fenced: self.memory.fenced.contains(&set.uid),
+            })
             .collect();
         deployment::plan(&deployment::Snapshot {
             now: self.now,

@@ -149,7 +149,7 @@ pub enum Planner {
 /// What one planner asks for.
 pub enum Asked {
     Deployment(deployment::Plan),
-    Set(Uid, set::Plan),
+    Set(Uid, Box<set::Plan>),
 }
 
 impl Asked {
@@ -199,6 +199,7 @@ impl Cluster {
                 }
             }
             Asked::Set(uid, plan) => {
+                plan.notices.iter().for_each(|n| self.tell(n.event.clone()));
                 for action in plan.actions.into_iter().take(most) {
                     if self.is_dead() {
                         break;
