@@ -22,11 +22,18 @@ pub fn is_drained(pod: &Pod, endpoints: Endpoints) -> bool {
 /// Whether every declared protector has taken the pod back.
 #[must_use]
 pub fn is_back(pod: &Pod, declared: &[String]) -> bool {
-    declared.iter().all(|name| {
+    missing(pod, declared).is_none()
+}
+
+/// The first declared protector that has not taken the pod back.
+#[must_use]
+pub fn missing<'a>(pod: &Pod, declared: &'a [String]) -> Option<&'a str> {
+    let has_it = |name: &&String| {
         pod.protectors.iter().any(|p| {
-            *p.name == **name && p.finalizer && p.condition.is_none_or(|c| c == ProtectorCondition::True)
+            *p.name == ***name && p.finalizer && p.condition.is_none_or(|c| c == ProtectorCondition::True)
         })
-    })
+    };
+    declared.iter().find(|name| !has_it(name)).map(String::as_str)
 }
 
 /// Whether every container runs what the pod's spec wants, and those that were changed are new containers.

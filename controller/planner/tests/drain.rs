@@ -85,6 +85,7 @@ fn a_protector_that_does_not_take_a_pod_back_holds_the_next() {
     cluster.run_until("a pod runs the new image", |c| c.updated().iter().sum::<i32>() == 1);
     cluster.set_protector("slb", Protector::Silent).settle();
     assert_eq!((cluster.updated().iter().sum::<i32>(), cluster.token()), (1, None));
+    assert!(cluster.message().contains("waits for protector slb to take it back"), "{}", cluster.message());
     cluster.assert_rests();
     cluster.set_protector("slb", Protector::Prompt).settle();
     assert_eq!(cluster.token().as_deref(), Some("2/1"));

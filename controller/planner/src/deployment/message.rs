@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use cafe_crds::{deployment::ReleaseState, names::ANNOTATION_OFFLINE};
+use cafe_crds::{
+    deployment::ReleaseState,
+    names::{ANNOTATION_OFFLINE, PROTECTOR_PREFIX},
+};
 
 use crate::{
     deployment::{
@@ -98,7 +101,7 @@ fn moving(s: &Snapshot<'_>, step: &Step<'_>, at: &str) -> String {
             t.reason,
             describe_pod(s, t)
         ),
-        None => format!("{progress}; {}", offline(s).unwrap_or_else(|| format!("to watch: {}", watch(s)))),
+        None => format!("{progress}; {}", hint(s)),
     }
 }
 
@@ -115,7 +118,7 @@ fn settled(s: &Snapshot<'_>, step: &Step<'_>) -> String {
             describe_pod(s, t)
         ),
         None if available < replicas => {
-            format!("{serving}; {}", offline(s).unwrap_or_else(|| format!("to watch: {}", watch(s))))
+            format!("{serving}; {}", hint(s))
         }
         None => serving,
     }
@@ -131,6 +134,20 @@ fn next_group(step: &Step<'_>) -> String {
 #[must_use]
 pub fn trouble<'a>(s: &Snapshot<'a>) -> Option<&'a Trouble> {
     s.units.iter().filter_map(|u| u.census.trouble.as_ref()).min()
+}
+
+/// What it waits for, when that is not the pods themselves, or else how to watch it.
+fn hint(s: &Snapshot<'_>) -> String {
+    offline(s).or_else(|| unreturned(s)).unwrap_or_else(|| format!("to watch: {}", watch(s)))
+}
+
+/// The first pod that a protector has not taken back.
+fn unreturned(s: &Snapshot<'_>) -> Option<String> {
+    let (pod, protector) = s.units.iter().filter_map(|u| u.census.unreturned.as_ref()).min()?;
+    Some(format!(
+        "pod {pod} waits for protector {protector} to take it back: finalizer {PROTECTOR_PREFIX}{protector} and, if it keeps that \
+         condition, True"
+    ))
 }
 
 /// The first pod that people keep out of traffic, and how to let it serve again.

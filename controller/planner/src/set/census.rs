@@ -43,6 +43,8 @@ pub struct Census {
     pub held: Option<Held>,
     /// The first pod, by name, that people keep out of traffic.
     pub offline: Option<crate::Text>,
+    /// The first pod, by name, that serves but that a declared protector has not taken back, and that protector.
+    pub unreturned: Option<(crate::Text, crate::Text)>,
     /// When the figures change by the mere passing of time.
     pub wake: Wake,
 }
@@ -126,10 +128,16 @@ fn count(s: &Snapshot<'_>, pod: &Pod, c: &mut Census) {
     if let Some(at) = from.filter(|at| *at > s.now.wall) {
         c.wake.at_wall(s.now, at);
     }
+    let missing = traffic::missing(pod, &s.set.spec.traffic.protectors);
     if let Some(share) = pod.revision.and_then(|revision| c.share(revision)) {
         share.replicas += i32::from(live);
         share.ready += i32::from(ready);
-        share.available += i32::from(available && traffic::is_back(pod, &s.set.spec.traffic.protectors));
+        share.available += i32::from(available && missing.is_none());
+    }
+    if let Some(protector) = missing.filter(|_| available)
+        && c.unreturned.as_ref().is_none_or(|(first, _)| pod.name < *first)
+    {
+        c.unreturned = Some((pod.name.clone(), protector.into()));
     }
     c.replicas += i32::from(live);
     c.ready += i32::from(ready);
