@@ -50,6 +50,11 @@ pub(crate) enum EngineError {
     /// The claim ran out or was taken.
     #[error("lost the claim: another replica may write now; this process ends and starts over")]
     ClaimLost,
+    /// What this process knows never happened.
+    #[error(
+        "the API server's history went backwards (restored from a backup?): this process ends and starts over"
+    )]
+    HistoryWentBackwards,
     /// The watches ended, which they never do.
     #[error("the watches ended")]
     WatchesEnded,
@@ -156,6 +161,9 @@ impl Engine {
                 }
                 () = tokio::time::sleep_until(wake) => {}
                 () = self.reporter.progress() => {}
+            }
+            if self.world.rewound {
+                return Err(EngineError::HistoryWentBackwards);
             }
             // After the wait: what has come due is planned in this very turn.
             self.tick();

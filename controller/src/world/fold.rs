@@ -98,11 +98,13 @@ impl World {
     ) {
         match event {
             Event::Init => self.relists.begin(kind, scope),
-            Event::InitApply(object) | Event::Apply(object) => {
-                if let Some(uid) = uid_of(object.meta()) {
-                    self.relists.see(kind, uid);
-                }
-                see(self, object);
+            Event::InitApply(object) => {
+                self.compare_with_history(kind, scope, object.meta());
+                self.take(kind, object, see);
+            }
+            Event::Apply(object) => {
+                self.relists.reached(kind, scope, resource_version(object.meta()));
+                self.take(kind, object, see);
             }
             Event::InitDone => {
                 let Some(seen) = self.relists.end(kind, scope) else { return };
@@ -118,6 +120,13 @@ impl World {
                 }
             }
         }
+    }
+
+    fn take<K: Resource<DynamicType = ()>>(&mut self, kind: Kind, object: K, see: fn(&mut Self, K)) {
+        if let Some(uid) = uid_of(object.meta()) {
+            self.relists.see(kind, uid);
+        }
+        see(self, object);
     }
 
     /// Takes in the object that answered a write, unless it is known to be gone by now.
@@ -385,7 +394,7 @@ impl World {
     }
 }
 
-fn uid_of(meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> Option<Uid> {
+pub(super) fn uid_of(meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> Option<Uid> {
     meta.uid.as_deref().and_then(|uid| uid.parse().ok())
 }
 

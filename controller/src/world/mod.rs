@@ -167,6 +167,8 @@ pub(crate) struct World {
     dirty: BTreeSet<Owner>,
     writes: Writes,
     relists: Relists,
+    /// The API server shows an older history than this process has seen.
+    pub(crate) rewound: bool,
     contents: Contents,
     interner: Interner,
 }
@@ -230,6 +232,18 @@ impl World {
     pub(crate) fn is_unselecting(&self, owner: Owner) -> bool {
         let Owner::Set(uid) = owner else { return false };
         self.sets.get(&uid).is_some_and(|record| record.set.spec.traffic.mode == TrafficMode::Unselect)
+    }
+
+    /// The resource version an object was last seen at.
+    fn resource_version_of(&self, kind: Kind, uid: Uid) -> Option<u64> {
+        match kind {
+            Kind::Deployment => self.deployments.get(&uid).map(|r| r.deployment.rv),
+            Kind::Set => self.sets.get(&uid).map(|r| r.set.rv),
+            Kind::Revision => self.revisions.get(&uid).map(|r| r.revision.rv),
+            Kind::Pod => self.pods.get(&uid).map(|r| r.pod.rv),
+            // Nothing is written to slices, and what they say of a drain is read live.
+            Kind::Slice => None,
+        }
     }
 
     /// How many objects of a kind are held.

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use cafe_planner::{Text, identity::Uid};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::Kind;
+use super::{Kind, World, fold::uid_of};
+use crate::observe::records::resource_version;
 
 /// One watch: a kind in a namespace, or in all.
 type Watch = (Kind, Option<Text>);
@@ -15,6 +17,8 @@ pub(super) struct Relists {
     /// What each list under way has brought so far.
     seen: HashMap<Watch, HashSet<Uid>>,
     complete: HashSet<Watch>,
+    /// The highest resource version each watch has brought outside of lists.
+    heights: HashMap<Watch, u64>,
 }
 
 impl Relists {
@@ -32,6 +36,18 @@ impl Relists {
         }
     }
 
+    /// A watch has brought this resource version.
+    pub(super) fn reached(&mut self, kind: Kind, scope: Option<&Text>, rv: u64) {
+        let height = self.heights.entry((kind, scope.cloned())).or_default();
+        *height = rv.max(*height);
+    }
+
+    /// Whether the watch had reached this resource version before the list under way began: a list that shows less was made
+    /// from an older history.
+    pub(super) fn had_reached(&self, kind: Kind, scope: Option<&Text>, rv: u64) -> bool {
+        self.heights.get(&(kind, scope.cloned())).is_some_and(|height| rv <= *height)
+    }
+
     /// A list is complete: what it has brought, if one was under way.
     pub(super) fn end(&mut self, kind: Kind, scope: Option<&Text>) -> Option<HashSet<Uid>> {
         let watch = (kind, scope.cloned());
@@ -43,5 +59,27 @@ impl Relists {
     /// Watches that have brought a complete list at least once.
     pub(super) fn done(&self) -> usize {
         self.complete.len()
+    }
+}
+
+impl World {
+    /// A list that shows an object as it was before a watch of the same kind had shown something newer was made from an
+    /// older history: the cluster was restored from a backup, and nothing this process knows can be trusted.
+    pub(super) fn compare_with_history(&mut self, kind: Kind, scope: Option<&Text>, listed: &ObjectMeta) {
+        let known = uid_of(listed).and_then(|uid| self.resource_version_of(kind, uid));
+        let older = known.filter(|known| resource_version(listed) < *known);
+        if let Some(known) = older.filter(|known| self.relists.had_reached(kind, scope, *known)) {
+            let (namespace, name) = (listed.namespace.as_deref(), listed.name.as_deref());
+            let listed = resource_version(listed);
+            tracing::error!(
+                resource = kind.resource(),
+                namespace,
+                name,
+                listed,
+                known,
+                "history went backwards"
+            );
+            self.rewound = true;
+        }
     }
 }

@@ -89,6 +89,26 @@ fn a_record_never_moves_backwards() {
 }
 
 #[test]
+fn a_list_older_than_what_its_watch_has_shown_means_that_history_went_backwards() {
+    let mut world = World::default();
+    pods(&mut world, Event::Apply(pod(1, 8)));
+    pods(&mut world, Event::Init);
+    pods(&mut world, Event::InitApply(pod(1, 7)));
+    assert!(world.rewound);
+}
+
+#[test]
+fn a_list_begun_before_the_answer_to_a_write_is_merely_late() {
+    let mut world = World::default();
+    pods(&mut world, Event::Apply(pod(1, 7)));
+    pods(&mut world, Event::Init);
+    world.see_answer(Kind::Pod, pod(1, 9), World::see_pod);
+    pods(&mut world, Event::InitApply(pod(1, 7)));
+    assert!(!world.rewound);
+    assert_eq!(world.pods.get(&key(1)).unwrap().pod.rv, 9);
+}
+
+#[test]
 fn a_write_that_met_something_newer_keeps_its_pod_busy_until_that_is_seen() {
     let mut world = World::default();
     pods(&mut world, Event::Apply(pod(1, 5)));

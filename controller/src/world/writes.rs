@@ -64,14 +64,7 @@ impl super::World {
 
     /// The write was decided on `rv`, which is no longer true: not to be decided about until something newer is seen.
     pub(crate) fn fell_behind(&mut self, kind: super::Kind, uid: Uid, rv: u64) {
-        let known = match kind {
-            super::Kind::Deployment => self.deployments.get(&uid).map(|r| r.deployment.rv),
-            super::Kind::Set => self.sets.get(&uid).map(|r| r.set.rv),
-            super::Kind::Revision => self.revisions.get(&uid).map(|r| r.revision.rv),
-            super::Kind::Pod => self.pods.get(&uid).map(|r| r.pod.rv),
-            super::Kind::Slice => None,
-        };
-        if known.is_some_and(|known| known <= rv) {
+        if self.resource_version_of(kind, uid).is_some_and(|known| known <= rv) {
             self.writes.fell_behind(uid, rv);
         }
     }
