@@ -1,6 +1,7 @@
 //! The verbs of the house, the same for people and for CI: `cargo xtask <verb>`.
 
 mod check;
+mod conformance;
 mod demo;
 mod down;
 mod r#gen;
@@ -25,6 +26,7 @@ enum Verb {
     Gen(r#gen::Args),
     Up(up::Args),
     Down(down::Args),
+    ProtectorConformance(conformance::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -35,6 +37,7 @@ fn main() -> std::process::ExitCode {
         Verb::Gen(args) => r#gen::run(args),
         Verb::Up(args) => up::run(args),
         Verb::Down(args) => down::run(args),
+        Verb::ProtectorConformance(args) => conformance::run(args),
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -36,7 +36,7 @@ pub(super) async fn ensure(client: &Client, plane: &ControlPlane<'_>) -> Result<
         wait_until_served(client, object).await?;
     }
     if !plane.kubeconfig(CONTROLLER_USER).exists() {
-        let token = token(client).await?;
+        let token = token(client, NAMESPACE, ACCOUNT).await?;
         plane.write_kubeconfig(CONTROLLER_USER, &Credentials::Token(&token))?;
     }
     Ok(())
@@ -50,7 +50,7 @@ fn crds() -> Result<Vec<DynamicObject>> {
         .collect()
 }
 
-fn documents(text: &str) -> Result<Vec<DynamicObject>> {
+pub(super) fn documents(text: &str) -> Result<Vec<DynamicObject>> {
     Ok(serde_saphyr::from_multiple(text)?)
 }
 
@@ -63,7 +63,7 @@ fn api(client: &Client, object: &DynamicObject) -> Result<Api<DynamicObject>> {
     })
 }
 
-async fn apply(client: &Client, object: &DynamicObject) -> Result<()> {
+pub(super) async fn apply(client: &Client, object: &DynamicObject) -> Result<()> {
     let name = object.metadata.name.as_deref().context("an object without a name")?;
     let params = PatchParams::apply(FIELD_MANAGER).force();
     api(client, object)?
@@ -94,8 +94,8 @@ async fn wait_until_served(client: &Client, definition: &DynamicObject) -> Resul
     }
 }
 
-async fn token(client: &Client) -> Result<String> {
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), NAMESPACE);
+pub(super) async fn token(client: &Client, namespace: &str, account: &str) -> Result<String> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let request = TokenRequest {
         spec: Some(TokenRequestSpec {
             expiration_seconds: Some(TOKEN_SECONDS),
@@ -103,6 +103,6 @@ async fn token(client: &Client) -> Result<String> {
         }),
         ..TokenRequest::default()
     };
-    let answer = accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await?;
+    let answer = accounts.create_token_request(account, &PostParams::default(), &request).await?;
     answer.status.and_then(|status| status.token).context("the API server issued no token")
 }

@@ -1,5 +1,6 @@
 //! A Kubernetes of its own, in one folder.
 
+mod account;
 pub mod audit;
 mod certificates;
 mod client;

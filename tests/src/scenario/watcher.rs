@@ -113,7 +113,7 @@ impl Watcher {
     }
 
     /// A receiver that is told of every change.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.clone()
     }
 
