@@ -271,6 +271,21 @@ fn after_a_restart_no_grant_grows_before_the_other_sets_are_fenced() {
 }
 
 #[test]
+fn after_a_restart_no_pod_is_taken_out_before_the_journal_is_known_to_be_in_force() {
+    let mut cluster = Cluster::installed(4, 1, Strategy { max_unavailable: Int(1), ..Strategy::default() });
+    cluster.apply_image(2);
+    cluster.run_until("a pod is reserved", |c| !c.sets[0].journal.is_empty());
+    let set = cluster.sets[0].uid;
+    let has_take_out =
+        |c: &Cluster| c.plan_set(set).actions.iter().any(|a| matches!(a, Action::TakeOut { .. }));
+    assert!(has_take_out(&cluster), "the process that wrote the journal goes on at once");
+    cluster.restart();
+    assert!(!has_take_out(&cluster));
+    cluster.run_planner(Planner::Set(set), usize::MAX);
+    assert!(has_take_out(&cluster), "{}", cluster.story());
+}
+
+#[test]
 fn a_quick_change_of_mind_between_two_images_ends_at_the_last() {
     for middle in [0, 1, 2, 3] {
         let mut cluster =

@@ -2,7 +2,7 @@
 
 use cafe_crds::{
     inplaceset::InPlaceSetSpec,
-    names::{ANNOTATION_FENCE, ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME, GROUP, LABEL_UNIT, VERSION},
+    names::{ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME, GROUP, LABEL_UNIT, VERSION},
 };
 use cafe_planner::{
     Text,
@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use super::{
     Call, Target,
     requests::{
-        Owned, PatchType, create, delete, metadata, owned_by, patch, replace_on, revision_body, revision_name,
+        Owned, PatchType, create, delete, fence, metadata, owned_by, patch, replace_on, revision_body,
+        revision_name,
     },
 };
 use crate::world::{DeploymentRecord, Kind, Owner, World};
@@ -93,9 +94,7 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
             of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "WriteSet", request)
         }
         Action::TouchSet { name, uid, rv } => {
-            let fence = json!({ANNOTATION_FENCE: rv.to_string()});
-            let body = json!({"metadata": metadata(uid, rv, [("annotations", fence)])});
-            let request = patch(Kind::Set, &d.namespace, &name, "", PatchType::Merge, &body);
+            let request = fence(&d.namespace, &name, uid, rv);
             of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "TouchSet", request)
         }
         Action::DeleteSet { name, uid, rv } => {

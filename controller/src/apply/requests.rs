@@ -1,7 +1,7 @@
 //! The requests themselves: paths, verbs and preconditions.
 
 use cafe_crds::{
-    names::{FIELD_MANAGER, GROUP, LABEL_REVISION, VERSION},
+    names::{ANNOTATION_FENCE, FIELD_MANAGER, GROUP, LABEL_REVISION, VERSION},
     selector::Selector,
 };
 use cafe_planner::identity::{RevisionHash, Uid};
@@ -85,6 +85,13 @@ pub(super) fn delete(kind: Kind, namespace: &str, name: &str, uid: Uid, rv: u64)
         "application/json",
         Some(&body),
     )
+}
+
+/// PATCH of an InPlaceSet that changes nothing but its resource version: whoever wrote it before, nothing older lands after.
+pub(super) fn fence(namespace: &str, name: &str, uid: Uid, rv: u64) -> Request<Vec<u8>> {
+    let annotations = json!({ANNOTATION_FENCE: rv.to_string()});
+    let body = json!({"metadata": metadata(uid, rv, [("annotations", annotations)])});
+    patch(Kind::Set, namespace, name, "", PatchType::Merge, &body)
 }
 
 /// A live LIST: without a resource version it is a quorum read.

@@ -15,7 +15,7 @@ use super::{
     Call, Target,
     pods::{self, Change, Closing},
     requests::{
-        self, Owned, PatchType, create, delete, list, patch, replace_on, revision_body, revision_name,
+        self, Owned, PatchType, create, delete, fence, list, patch, replace_on, revision_body, revision_name,
     },
 };
 use crate::world::{Kind, Owner, SetRecord, World};
@@ -110,6 +110,10 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
             let request = delete(Kind::Revision, &set.namespace, &name, uid, rv);
             let target = Target::Existing { uid, rv };
             Some(Call { name, ..call.of(Kind::Revision, target, "delete", "DeleteRevision", request) })
+        }
+        Action::TouchSet { rv } => {
+            let request = fence(&set.namespace, &set.set.name, uid, rv);
+            Some(call.of(Kind::Set, Target::Existing { uid, rv }, "patch", "TouchSet", request))
         }
         Action::WriteStatus { rv, status } => {
             let status = serde_json::to_value(&status).ok()?;

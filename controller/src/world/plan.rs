@@ -51,6 +51,7 @@ impl World {
             now,
             set: &record.set,
             busy: self.writes.is_busy(uid) || memory.births > 0,
+            fenced: self.fenced.contains(&uid),
             status_written: memory.status_written,
             target: revisions.iter().copied().find(|r| r.digest == record.set.spec.digest),
             revisions: &revisions,

@@ -112,6 +112,11 @@ pub enum Action {
         /// Resource version.
         rv: u64,
     },
+    /// A write to the set that changes nothing but the resource version: its journal is known to be in force after it.
+    TouchSet {
+        /// The set's resource version.
+        rv: u64,
+    },
     /// Write the status (and with it the journal) on exactly this resource version.
     WriteStatus {
         /// The set's resource version.
@@ -139,6 +144,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// What belongs to no write of ours.
     pub notices: Vec<Notice>,
+    /// A pod waits for the set to be fenced.
+    pub needs_fence: bool,
     /// When to look again even if nothing happens.
     pub wake: Wake,
     /// What the pods are like.

@@ -38,6 +38,16 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     steps::plan(s, &intents, &journal, &mut plan);
     create::plan(s, &intents, &mut plan);
     journal::write(s, &journal, &mut plan);
+    fence(s, &mut plan);
     standalone::prune(s, target, &mut plan);
     plan
+}
+
+/// Before a pod is taken out, the journal that names it must be known to be in force: this process may have taken over with a
+/// cache that lags. Any acknowledged write to the set shows it.
+fn fence(s: &Snapshot<'_>, plan: &mut Plan) {
+    let writes = plan.actions.iter().any(|action| matches!(action, Action::WriteStatus { .. }));
+    if plan.needs_fence && !writes {
+        plan.actions.push(Action::TouchSet { rv: s.set.rv });
+    }
 }

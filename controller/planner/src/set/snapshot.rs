@@ -93,6 +93,8 @@ pub struct Snapshot<'a> {
     pub set: &'a Set,
     /// A write to the set itself is on its way.
     pub busy: bool,
+    /// This process has had a write to the set acknowledged: its journal is the one in force, and no older write can land.
+    pub fenced: bool,
     /// When its status was last written by this process.
     pub status_written: Option<Millis>,
     /// The revision its template is; none until the cache has it.

@@ -20,7 +20,7 @@ use crate::{
 /// Adds the next step of every pod that has one.
 pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal, plan: &mut Plan) {
     let mut unproven = Vec::new();
-    let mut settling = s.proving;
+    let (mut settling, mut unfenced) = (s.proving, false);
     for p in pods.iter().filter(|p| p.intent != Intent::Gone) {
         let pod = p.view.pod;
         let drained = traffic::is_drained(pod, p.view.endpoints.counted_in(s.set.spec.traffic.mode));
@@ -40,12 +40,14 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal, plan: &m
                 let action = past_the_point_of_no_return(s, p, op, Some(passed_over.into()));
                 plan.actions.extend(action);
             }
+            Step::Fence => unfenced = true,
             Step::AtWall(when) => plan.wake.at_wall(s.now, when),
             Step::Prove(op) => unproven.push((pod.uid, op)),
             Step::At(at) => plan.wake.at(at),
             Step::Wait => {}
         }
     }
+    plan.needs_fence = unfenced;
     if !unproven.is_empty() && !settling {
         plan.actions.push(Action::ProveDrained { pods: unproven });
     }
@@ -56,6 +58,8 @@ enum Step {
     /// Act although the drain is not complete.
     Force(Op),
     Prove(Op),
+    /// Find out first whether the journal is the one in force.
+    Fence,
     At(Millis),
     AtWall(Seconds),
     Wait,
@@ -95,6 +99,8 @@ fn step(s: &Snapshot<'_>, p: &Intended<'_>, drained: bool, journal: &Journal) ->
         },
         // The write of the journal that is on its way may be the one that gives the pod back.
         _ if s.busy => Step::Wait,
+        // A process before this one may have written the journal since it was seen here.
+        _ if !s.fenced => Step::Fence,
         _ => take_out(s, pod),
     }
 }

@@ -124,17 +124,7 @@ impl Cluster {
                 self.acknowledged(uid);
                 true
             }
-            A::TouchSet { uid, rv, name } => {
-                self.count("touch set");
-                let next = self.next_rv();
-                self.log(format!("touch set {name}"));
-                let Some(set) = self.sets.iter_mut().find(|s| s.uid == uid && s.rv == rv) else {
-                    return false;
-                };
-                set.rv = next;
-                self.acknowledged(uid);
-                true
-            }
+            A::TouchSet { uid, rv, .. } => self.touch_set(uid, rv),
             A::DeleteSet { uid, name, rv } => {
                 self.count("delete set");
                 if self.sets.iter().any(|s| s.uid == uid && s.rv != rv) {
@@ -193,10 +183,24 @@ impl Cluster {
                     }
                 }
             }
+            A::TouchSet { rv } => {
+                self.touch_set(set, rv);
+            }
             A::WriteStatus { rv, status } => self.write_set_status(set, rv, *status),
             pod_write => self.write_pod(set, pod_write),
         }
         self.check_state();
+    }
+
+    fn touch_set(&mut self, uid: Uid, rv: u64) -> bool {
+        self.count("touch set");
+        let next = self.next_rv();
+        let Some(set) = self.sets.iter_mut().find(|s| s.uid == uid && s.rv == rv) else {
+            return false;
+        };
+        set.rv = next;
+        self.acknowledged(uid);
+        true
     }
 
     fn write_set_status(&mut self, uid: Uid, rv: u64, status: cafe_crds::inplaceset::InPlaceSetStatus) {

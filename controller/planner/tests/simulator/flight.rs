@@ -142,7 +142,7 @@ fn mark_set(uid: Uid, action: &set::Action, busy: &mut Busy) {
         A::ProveDrained { .. } => {
             busy.proving.insert(uid);
         }
-        A::WriteStatus { .. } => {
+        A::WriteStatus { .. } | A::TouchSet { .. } => {
             busy.objects.insert(uid);
         }
         _ => {}

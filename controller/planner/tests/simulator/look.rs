@@ -78,6 +78,7 @@ impl Cluster {
             now: self.now,
             set,
             busy: busy.objects.contains(&uid),
+            fenced: self.memory.fenced.contains(&uid),
             status_written: self.memory.written.get(&uid).copied(),
             target: revisions.iter().copied().find(|r| r.digest == set.spec.digest),
             revisions: &revisions,
