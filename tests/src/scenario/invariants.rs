@@ -127,7 +127,11 @@ impl Replay {
 
     /// Pods that may be out at once: by the spec as it is, or as it was before a write on its way heard of it.
     fn budget(&self) -> i64 {
-        let now = budget(self.deployment.get("spec").unwrap_or(&Value::Null));
+        let Some(spec) = self.deployment.get("spec") else {
+            // InPlaceSets that stand alone have no budget but their own.
+            return self.granted();
+        };
+        let now = budget(spec);
         let observed = number(&self.deployment, "/status/observedGeneration");
         if observed < number(&self.deployment, "/metadata/generation") {
             now.max(budget(&self.former_spec))
@@ -275,7 +279,10 @@ impl Replay {
 
     fn count_service(&mut self) {
         let serving = self.serving();
-        let missing = number(&self.deployment, "/spec/replicas") - serving;
+        let missing = match self.deployment.pointer("/spec/replicas") {
+            Some(replicas) => replicas.as_i64().unwrap_or_default() - serving,
+            None => self.missing(),
+        };
         self.all_served |= missing <= 0 && serving > 0;
         if self.all_served {
             self.verdict.most_out = self.verdict.most_out.max(missing);
@@ -284,7 +291,8 @@ impl Replay {
 }
 
 fn grant(set: &Value) -> i64 {
-    number(set, "/spec/updateStrategy/maxUnavailable")
+    let given = set.pointer("/spec/updateStrategy/maxUnavailable").unwrap_or(&Value::Null);
+    pods(given, number(set, "/spec/replicas"))
 }
 
 fn keep(objects: &mut BTreeMap<String, Arc<Value>>, seen: &Seen) {
@@ -314,13 +322,16 @@ fn flag(deployment: &Value, name: &str) -> bool {
 fn budget(spec: &Value) -> i64 {
     let replicas = number(spec, "/replicas");
     let given = spec.pointer("/strategy/maxUnavailable").cloned().unwrap_or_else(|| json!("25%"));
-    let pods = match &given {
-        Value::String(percent) => {
-            percent.trim_end_matches('%').parse::<i64>().unwrap_or_default() * replicas / 100
-        }
-        count => count.as_i64().unwrap_or_default(),
-    };
-    pods.max(1)
+    pods(&given, replicas).max(1)
+}
+
+/// A number of pods, or a percentage of `replicas` rounded down: at least one, unless it is none.
+fn pods(given: &Value, replicas: i64) -> i64 {
+    let Value::String(percent) = given else { return given.as_i64().unwrap_or_default() };
+    match percent.trim_end_matches('%').parse::<i64>().unwrap_or_default() {
+        0 => 0,
+        percent => (percent * replicas / 100).max(1),
+    }
 }
 
 #[cfg(test)]

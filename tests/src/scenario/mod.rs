@@ -1,7 +1,8 @@
 //! Releases on a real control plane: a workload to drive, and a watcher that sees every version of every object.
 //!
-//! A [`Workload`] is one CafeDeployment in a namespace of its own, with a Service in front of it. Its [`Watcher`] records
-//! from the first moment on; [`Workload::finish`] replays the record and checks what must hold at every single version.
+//! A [`Workload`] is one CafeDeployment, or one InPlaceSet alone, in a namespace of its own, with a Service in front of it. Its
+//! [`Watcher`] records from the first moment on; [`Workload::finish`] replays the record and checks what must hold at every
+//! single version.
 
 mod invariants;
 mod manifest;
@@ -14,7 +15,7 @@ use anyhow::Result;
 use tokio::sync::OnceCell;
 
 pub use invariants::Verdict;
-pub use manifest::{CONTAINER, image, merge, web};
+pub use manifest::{CONTAINER, image, merge, minimal, solo, web};
 pub use object::{Container, Gate, Pod};
 pub use view::View;
 pub use watcher::{Kind, Seen, Watcher};

@@ -13,7 +13,7 @@ use super::object::{Pod, condition, list, number, text};
 pub struct View {
     /// The CafeDeployment; null when there is none.
     pub deployment: Arc<Value>,
-    /// Its InPlaceSets.
+    /// The InPlaceSets.
     pub sets: Vec<Arc<Value>>,
     /// Its pods, those that are going included.
     pub pods: Vec<Arc<Value>>,
@@ -33,11 +33,27 @@ impl View {
         self.pods().find(|pod| pod.name() == name)
     }
 
+    /// The InPlaceSet of this name.
+    #[must_use]
+    pub fn set(&self, name: &str) -> Option<&Value> {
+        self.sets.iter().map(|set| &**set).find(|set| text(set, "/metadata/name") == name)
+    }
+
+    /// The CafeDeployment, or the InPlaceSets when they stand alone.
+    fn roots(&self) -> impl Iterator<Item = &Value> {
+        let alone = self.deployment.is_null();
+        let deployment = (!alone).then_some(&*self.deployment);
+        deployment.into_iter().chain(self.sets.iter().filter(move |_| alone).map(|set| &**set))
+    }
+
     /// Whether the status speaks of the spec as it is now.
     #[must_use]
     pub fn is_observed(&self) -> bool {
-        let generation = number(&self.deployment, "/metadata/generation");
-        generation > 0 && number(&self.deployment, "/status/observedGeneration") == generation
+        let observed = |root: &Value| {
+            let generation = number(root, "/metadata/generation");
+            generation > 0 && number(root, "/status/observedGeneration") == generation
+        };
+        self.roots().next().is_some() && self.roots().all(observed)
     }
 
     /// `status.release.state`.
@@ -79,13 +95,14 @@ impl View {
     /// Whether nothing is left to do for the spec as it is now.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.is_observed() && self.state() == "Completed" && self.has("Ready", "True")
+        let completed = self.deployment.is_null() || self.state() == "Completed";
+        self.is_observed() && completed && self.has("Ready", "True")
     }
 
-    /// Whether a condition of the CafeDeployment has this status.
+    /// Whether a condition of the CafeDeployment, or of every InPlaceSet that stands alone, has this status.
     #[must_use]
     pub fn has(&self, kind: &str, status: &str) -> bool {
-        condition(&self.deployment, kind).is_some_and(|c| text(c, "/status") == status)
+        self.roots().all(|root| condition(root, kind).is_some_and(|c| text(c, "/status") == status))
     }
 
     /// Pods in service whose containers all run an image with this tag, by unit.

@@ -171,7 +171,7 @@ impl Watcher {
 }
 
 /// The resource version of an object as a number.
-pub(super) fn version(object: &Value) -> u64 {
+pub(in crate::scenario) fn version(object: &Value) -> u64 {
     text(object, "/metadata/resourceVersion").parse().unwrap_or_default()
 }
 

@@ -2,67 +2,34 @@
 
 use serde_json::{Value, json};
 
+pub(crate) use cafe_tests::scenario::minimal;
+use cafe_tests::scenario::{merge, solo, web};
+
 /// A CafeDeployment `web` over the two cells of the bed, quick to drain.
-pub(crate) fn deployment(replicas: i64) -> Value {
-    json!({
-        "apiVersion": "cafe.dev/v1alpha1",
-        "kind": "CafeDeployment",
-        "metadata": { "name": "web" },
-        "spec": {
-            "replicas": replicas,
-            "selector": { "matchLabels": { "app": "web" } },
-            "template": template(),
-            "strategy": { "batchSize": 2, "maxUnavailable": "50%" },
-            "topology": { "unitType": "Cell", "values": ["CellA", "CellB"] },
-            "traffic": { "graceSeconds": 0 },
-        },
-    })
+pub(crate) fn deployment(replicas: i32) -> Value {
+    let mut object = web(replicas);
+    let strategy = json!({ "batchSize": 2, "maxUnavailable": "50%" });
+    merge(&mut object, &json!({ "spec": { "template": template(), "strategy": strategy } }));
+    object
 }
 
 /// An InPlaceSet `solo` without an owner, quick to drain.
-pub(crate) fn set(replicas: i64) -> Value {
-    json!({
-        "apiVersion": "cafe.dev/v1alpha1",
-        "kind": "InPlaceSet",
-        "metadata": { "name": "solo" },
-        "spec": {
-            "replicas": replicas,
-            "selector": { "matchLabels": { "app": "web" } },
-            "template": template(),
-            "traffic": { "graceSeconds": 0 },
-        },
-    })
-}
-
-/// The least that the API takes.
-pub(crate) fn minimal(kind: &str, name: &str) -> Value {
-    json!({
-        "apiVersion": "cafe.dev/v1alpha1",
-        "kind": kind,
-        "metadata": { "name": name },
-        "spec": {
-            "selector": { "matchLabels": { "app": name } },
-            "template": {
-                "metadata": { "labels": { "app": name } },
-                "spec": { "containers": [{ "name": "app", "image": "example.org/web:1" }] },
-            },
-        },
-    })
+pub(crate) fn set(replicas: i32) -> Value {
+    let mut object = solo(replicas);
+    merge(&mut object, &json!({ "spec": { "template": template() } }));
+    object
 }
 
 fn template() -> Value {
-    json!({
-        "metadata": { "labels": { "app": "web" } },
-        "spec": { "containers": [
-            {
-                "name": "app",
-                "image": "example.org/web:1",
-                "env": [{ "name": "MODE", "value": "fast" }],
-                "ports": [{ "containerPort": 8080 }],
-            },
-            { "name": "proxy", "image": "example.org/proxy:1" },
-        ]},
-    })
+    json!({ "spec": { "containers": [
+        {
+            "name": "app",
+            "image": "example.org/web:1",
+            "env": [{ "name": "MODE", "value": "fast" }],
+            "ports": [{ "containerPort": 8080 }],
+        },
+        { "name": "proxy", "image": "example.org/proxy:1" },
+    ]}})
 }
 
 /// Puts a value at a JSON pointer, making the objects on the way.

@@ -1,0 +1,126 @@
+//! What people and pipelines do to a workload.
+
+use std::sync::PoisonError;
+
+use anyhow::{Context, Result};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use serde_json::{Value, json};
+
+use super::Workload;
+use crate::scenario::manifest::{image, merge};
+use crate::scenario::watcher::Kind;
+
+impl Workload {
+    /// Merges `patch` into the object.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn patch(&self, patch: Value) -> Result<()> {
+        let api = self.api(self.kind);
+        let answer = api.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        self.note(&answer)
+    }
+
+    /// Applies `fields` (what stands below `spec`) on the server's side in the name of `manager`.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn apply(&self, manager: &str, fields: Value) -> Result<()> {
+        let object = json!({
+            "apiVersion": "cafe.dev/v1alpha1", "kind": self.manifest.get("kind"),
+            "metadata": { "name": self.name }, "spec": fields,
+        });
+        let api = self.api(self.kind);
+        let answer = api.patch(&self.name, &PatchParams::apply(manager), &Patch::Apply(object)).await?;
+        self.note(&answer)
+    }
+
+    /// Writes a confirm token.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn confirm(&self, token: &str) -> Result<()> {
+        self.patch(json!({ "spec": { "release": { "confirm": token } } })).await
+    }
+
+    /// Sets `spec.replicas` by the scale subresource.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn scale(&self, replicas: i32) -> Result<()> {
+        let patch = json!({ "spec": { "replicas": replicas } });
+        self.api(self.kind).patch_scale(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        self.note(&self.api(self.kind).get(&self.name).await?)
+    }
+
+    /// Replaces the pod template.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn set_template(&self, template: &Value) -> Result<()> {
+        let patch = json!([{ "op": "replace", "path": "/spec/template", "value": template }]);
+        let patch: Patch<Value> = Patch::Json(serde_json::from_value(patch)?);
+        let answer = self.api(self.kind).patch(&self.name, &PatchParams::default(), &patch).await?;
+        self.note(&answer)
+    }
+
+    /// The template that was installed first.
+    #[must_use]
+    pub fn first_template(&self) -> Value {
+        self.manifest.pointer("/spec/template").cloned().unwrap_or_default()
+    }
+
+    /// The template that was installed first, with this tag in every container and what the simulated kubelet shall do.
+    #[must_use]
+    pub fn template(&self, tag: &str, sim: &[(&str, &str)]) -> Value {
+        let mut template = self.first_template();
+        for list in ["/spec/containers", "/spec/initContainers"] {
+            let containers = template.pointer_mut(list).and_then(Value::as_array_mut);
+            for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
+                container.insert("image".to_owned(), image(tag).into());
+            }
+        }
+        let annotations: serde_json::Map<String, Value> =
+            sim.iter().map(|(key, value)| (format!("sim.cafe.dev/{key}"), (*value).into())).collect();
+        merge(&mut template, &json!({ "metadata": { "annotations": annotations } }));
+        template
+    }
+
+    /// Starts a release of the image with this tag.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn release(&self, tag: &str) -> Result<()> {
+        self.set_template(&self.template(tag, &[])).await
+    }
+
+    /// As [`Workload::release`], with what the simulated kubelet shall do with the new containers.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn release_with(&self, tag: &str, sim: &[(&str, &str)]) -> Result<()> {
+        self.set_template(&self.template(tag, sim)).await
+    }
+
+    /// Puts the template back that was installed first.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn roll_back(&self) -> Result<()> {
+        self.set_template(&self.first_template()).await
+    }
+
+    /// Deletes a pod, as `kubectl delete pod` does.
+    ///
+    /// # Errors
+    /// When it cannot be deleted.
+    pub async fn delete_pod(&self, name: &str) -> Result<()> {
+        let pod = self.api(Kind::Pod).get(name).await?;
+        let uid = pod.metadata.uid.context("a pod without a uid")?;
+        self.killed.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.clone());
+        let preconditions = Preconditions { uid: Some(uid), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        self.api(Kind::Pod).delete(name, &params).await?;
+        Ok(())
+    }
+}
