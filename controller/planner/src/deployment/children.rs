@@ -12,7 +12,7 @@ use cafe_crds::{
 use crate::{
     Text,
     deployment::{
-        Action, Event, Plan, Snapshot, UnitView, allocation::Allocation, grants, release::Step,
+        Action, Event, Plan, Snapshot, UnitView, allocation::Allocation, grants, message, release::Step,
         snapshot::unit_of,
     },
     identity::Uid,
@@ -98,9 +98,7 @@ fn shrink(view: &UnitView<'_>, replicas: i32, room: &mut i32) -> i32 {
 fn create(s: &Snapshot<'_>, unit: &str, spec: SetSpec, plan: &mut Plan) {
     let name = set_name(&s.deployment.name, unit);
     if s.taken.contains(&name) {
-        let note = format!(
-            "unit {unit} needs the InPlaceSet {name}, but one of that name belongs to someone else: rename or delete it"
-        );
+        let note = message::name_taken(s, unit, &name);
         plan.notices.push(Event { once: name.to_string(), ..Event::warning(reason::NAME_TAKEN, note) });
     } else if !s.busy {
         let event = Event::normal(

@@ -52,20 +52,27 @@ pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
 /// What only people can put out of the way: a name that somebody else holds, pods that the API server refuses.
 #[must_use]
 pub fn obstacle(s: &Snapshot<'_>) -> Option<String> {
-    let namespace = &s.deployment.namespace;
     let missing = s.unit_names().into_iter().filter(|unit| s.unit(unit).is_none());
     let mut names = missing.map(|unit| (unit, children::set_name(&s.deployment.name, unit)));
     if let Some((unit, name)) = names.find(|(_, name)| s.taken.contains(name)) {
-        return Some(format!(
-            "unit {unit} needs the InPlaceSet {name}, which belongs to someone else: rename this one or, if nobody needs that one: \
-             kubectl -n {namespace} delete inplaceset {name}"
-        ));
+        return Some(name_taken(s, unit, &name));
     }
     let refused = s.units.iter().find_map(|u| Some((u.set, u.census.refused.as_ref()?)));
     refused.map(|(set, why)| {
-        let edit = format!("kubectl -n {namespace} edit cafedeployment {}", s.deployment.name);
+        let (namespace, deployment) = (&s.deployment.namespace, &s.deployment.name);
+        let edit = format!("kubectl -n {namespace} edit cafedeployment {deployment}");
         format!("the API server refuses the pods of {}: {why}; to correct the template: {edit}", set.name)
     })
+}
+
+/// That somebody else holds the name of a unit's InPlaceSet.
+#[must_use]
+pub fn name_taken(s: &Snapshot<'_>, unit: &str, name: &str) -> String {
+    let namespace = &s.deployment.namespace;
+    format!(
+        "unit {unit} needs the InPlaceSet {name}, which belongs to someone else: rename this one or, if nobody needs that one: \
+         kubectl -n {namespace} delete inplaceset {name}"
+    )
 }
 
 fn moving(s: &Snapshot<'_>, step: &Step<'_>, at: &str) -> String {
