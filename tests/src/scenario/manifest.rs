@@ -28,7 +28,7 @@ pub fn minimal(kind: &str, name: &str) -> Value {
     })
 }
 
-fn with(kind: &str, name: &str, spec: Value) -> Value {
+fn with(kind: &str, name: &str, spec: &Value) -> Value {
     let mut object = minimal(kind, name);
     merge(&mut object, &json!({ "spec": spec }));
     object
@@ -40,7 +40,7 @@ pub fn web(replicas: i32) -> Value {
     with(
         "CafeDeployment",
         "web",
-        json!({
+        &json!({
             "replicas": replicas,
             "strategy": { "batchSize": 4 },
             "topology": { "unitType": "Cell", "values": ["CellA", "CellB"] },
@@ -53,7 +53,7 @@ pub fn web(replicas: i32) -> Value {
 #[must_use]
 pub fn solo(replicas: i32) -> Value {
     let mut solo =
-        with("InPlaceSet", "web", json!({ "replicas": replicas, "traffic": { "graceSeconds": 0 } }));
+        with("InPlaceSet", "web", &json!({ "replicas": replicas, "traffic": { "graceSeconds": 0 } }));
     merge(&mut solo, &json!({ "metadata": { "name": "solo" } }));
     solo
 }

@@ -2,13 +2,19 @@
 //! shared bed, and ends with a replay of everything that happened there.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod balancer;
 mod confirm;
+mod deletion;
+mod endpoints;
 mod groups;
+mod minds;
 mod people;
 mod pods;
 mod protectors;
 mod rollback;
 mod scaling;
+mod story;
+mod unselect;
 
 use std::collections::BTreeMap;
 

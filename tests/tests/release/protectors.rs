@@ -1,50 +1,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use cafe_tests::scenario::{Kind, Pod, View, Workload, bed, merge, web};
-use kube::api::{Patch, PatchParams};
+use cafe_tests::scenario::{Pod, View, Workload, bed, merge, web};
 use serde_json::{Value, json};
 
+use crate::balancer::{Balancer, draining, is_held};
 use crate::cells;
-
-const LOCK: &str = "protect.cafe.dev/balancer";
-
-/// Stands in for the controller of a load balancer.
-struct Balancer<'a>(&'a Workload);
-
-impl Balancer<'_> {
-    async fn lock(&self, pod: &str) -> Result<()> {
-        self.patch(pod, json!({ "metadata": { "finalizers": [LOCK] } })).await
-    }
-
-    async fn unlock(&self, pod: &str) -> Result<()> {
-        self.patch(pod, json!({ "metadata": { "finalizers": null } })).await
-    }
-
-    async fn patch(&self, pod: &str, patch: Value) -> Result<()> {
-        self.0.api(Kind::Pod).patch(pod, &PatchParams::default(), &Patch::Merge(patch)).await?;
-        Ok(())
-    }
-
-    async fn say(&self, pod: &str, status: &str, reason: &str) -> Result<()> {
-        let condition = json!({ "type": LOCK, "status": status, "reason": reason });
-        let patch = json!({ "status": { "conditions": [condition] } });
-        self.0.api(Kind::Pod).patch_status(pod, &PatchParams::default(), &Patch::Strategic(patch)).await?;
-        Ok(())
-    }
-}
-
-/// A pod that is being drained, and the reason its gate gives.
-fn draining(view: &View) -> Option<(String, String)> {
-    view.pods().find_map(|pod| Some((pod.name().to_owned(), pod.drain()?)))
-}
-
-fn is_held(view: &View, pod: &str, reason: &str) -> bool {
-    let pod = view.pod(pod);
-    pod.is_some_and(|pod| {
-        pod.drain().as_deref() == Some(reason) && pod.containers()[0].wants.ends_with(":v1")
-    })
-}
 
 fn locked(manifest: &mut Value) {
     merge(manifest, &json!({ "spec": { "strategy": { "maxUnavailable": 1 } } }));

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use anyhow::{Context, Result};
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams, EvictParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
 
 use super::Workload;
@@ -115,12 +115,30 @@ impl Workload {
     /// # Errors
     /// When it cannot be deleted.
     pub async fn delete_pod(&self, name: &str) -> Result<()> {
-        let pod = self.api(Kind::Pod).get(name).await?;
-        let uid = pod.metadata.uid.context("a pod without a uid")?;
-        self.killed.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.clone());
+        let uid = self.give_up(name).await?;
         let preconditions = Preconditions { uid: Some(uid), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         self.api(Kind::Pod).delete(name, &params).await?;
         Ok(())
+    }
+
+    /// Evicts a pod, as `kubectl drain` does.
+    ///
+    /// # Errors
+    /// When the API server denies it, as it does for a PodDisruptionBudget.
+    pub async fn evict_pod(&self, name: &str) -> Result<()> {
+        self.give_up(name).await?;
+        let pods: Api<k8s_openapi::api::core::v1::Pod> =
+            Api::namespaced(self.client.clone(), &self.namespace);
+        pods.evict(name, &EvictParams::default()).await?;
+        Ok(())
+    }
+
+    /// From now on the pod may be deleted at any moment by somebody else.
+    async fn give_up(&self, name: &str) -> Result<String> {
+        let pod = self.api(Kind::Pod).get(name).await?;
+        let uid = pod.metadata.uid.context("a pod without a uid")?;
+        self.killed.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.clone());
+        Ok(uid)
     }
 }
