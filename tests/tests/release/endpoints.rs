@@ -6,7 +6,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::balancer::{draining, is_held};
-use crate::story::{at_updates, steps};
+use crate::story::{at_updates, since_out};
 
 /// EndpointSlices written by hand, as a controller of one's own does.
 struct Slices<'a>(&'a Workload);
@@ -189,10 +189,8 @@ async fn a_pod_is_out_then_unserved_then_changed_then_started_then_in_then_serve
     let served = |view: &View| view.endpoints().len() == 2;
     web.wait_until("served again", served).await?;
     for (uid, _) in web.look().await?.identities().into_values() {
-        let steps = steps(&web, &uid);
-        let release = steps.iter().position(|step| step == "out").unwrap();
         let expected = ["out", "unserved", "wants v2", "runs v2", "in", "served"];
-        assert_eq!(steps[release..], expected, "{steps:?}");
+        assert_eq!(since_out(&web, &uid), expected);
     }
     web.finish().await?;
     Ok(())

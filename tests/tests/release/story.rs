@@ -38,6 +38,11 @@ pub(crate) fn steps(web: &Workload, uid: &str) -> Vec<String> {
     steps
 }
 
+/// The steps of a pod from its first drain on.
+pub(crate) fn since_out(web: &Workload, uid: &str) -> Vec<String> {
+    steps(web, uid).into_iter().skip_while(|step| step != "out").collect()
+}
+
 fn facts(pod: Pod<'_>) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     match pod.gate() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::balancer::{Balancer, draining};
 use crate::cells;
-use crate::story::at_updates;
+use crate::story::{at_updates, since_out};
 
 /// `web` for load balancers that ignore readiness.
 fn unselecting(replicas: i32) -> Value {
@@ -78,8 +78,7 @@ async fn scale_in_takes_the_label_off_before_the_pod_goes() -> Result<()> {
     let view = web.wait_until("smaller", |view| view.is_settled() && view.pods.len() == 2).await?;
     let there: Vec<String> = view.identities().into_keys().collect();
     for (uid, _) in before.into_iter().filter(|(name, _)| !there.contains(name)).map(|(_, id)| id) {
-        let steps = crate::story::steps(&web, &uid);
-        assert!(steps.ends_with(&["out", "unserved", "terminating"].map(String::from)), "{steps:?}");
+        assert_eq!(since_out(&web, &uid), ["out", "unserved", "terminating"]);
     }
     web.finish().await?;
     Ok(())

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use anyhow::{Context, Result};
-use kube::api::{Api, DeleteParams, EvictParams, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Value, json};
 
 use super::Workload;
@@ -130,7 +130,11 @@ impl Workload {
         self.give_up(name).await?;
         let pods: Api<k8s_openapi::api::core::v1::Pod> =
             Api::namespaced(self.client.clone(), &self.namespace);
-        pods.evict(name, &EvictParams::default()).await?;
+        let eviction = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": { "name": name, "namespace": self.namespace },
+        });
+        let _: Value = pods.create_subresource("eviction", name, &PostParams::default(), &eviction).await?;
         Ok(())
     }
 
