@@ -23,6 +23,16 @@ impl Bed {
         client(&self.kubeconfig()).await
     }
 
+    /// A client that takes the first answer, also when the API server says to try again later.
+    ///
+    /// # Errors
+    /// As [`Bed::client`].
+    pub async fn impatient_client(&self) -> Result<Client> {
+        let mut config = config(&self.kubeconfig()).await?;
+        config.default_retry = false;
+        Ok(Client::try_from(config)?)
+    }
+
     /// Runs `kubectl` as the admin and returns what it printed, whether it succeeded or not.
     ///
     /// # Errors
@@ -83,8 +93,11 @@ pub(super) async fn wait_until_pods_can_be_created(
 
 /// A client for the user of a kubeconfig.
 pub(super) async fn client(kubeconfig: &Path) -> Result<Client> {
+    Ok(Client::try_from(config(kubeconfig).await?)?)
+}
+
+async fn config(kubeconfig: &Path) -> Result<Config> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)
         .with_context(|| format!("cannot read {}: is the bed up?", kubeconfig.display()))?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
+    Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }

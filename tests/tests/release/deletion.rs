@@ -15,24 +15,37 @@ fn half() -> Value {
     manifest
 }
 
-/// The name of the pod that is out of traffic.
-async fn until_out(web: &Workload, what: &str, right: impl Fn(Pod<'_>) -> bool) -> Result<String> {
-    let out = |view: &View| {
-        let pod = view.pods().find(|pod| pod.drain().is_some() && right(*pod))?;
-        Some(pod.name().to_owned())
-    };
+/// A pod that is deleted. The name may come back, the uid does not.
+struct Victim {
+    name: String,
+    uid: String,
+}
+
+impl Victim {
+    fn of(pod: Pod<'_>) -> Self {
+        Self { name: pod.name().to_owned(), uid: pod.uid().to_owned() }
+    }
+
+    fn is_in(&self, view: &View) -> bool {
+        view.pods().any(|pod| pod.uid() == self.uid)
+    }
+}
+
+/// Waits for a pod that is out of traffic and looks right.
+async fn until_out(web: &Workload, what: &str, right: impl Fn(Pod<'_>) -> bool) -> Result<Victim> {
+    let out = |view: &View| view.pods().find(|pod| pod.drain().is_some() && right(*pod)).map(Victim::of);
     let view = web.wait_until(what, |view| out(view).is_some()).await?;
-    Ok(out(&view).unwrap_or_default())
+    Ok(out(&view).unwrap())
 }
 
 /// One pod serves at each revision, and none of them is the one that was deleted.
-async fn ends_even(web: &Workload, deleted: &str) -> Result<()> {
+async fn ends_even(web: &Workload, victim: &Victim) -> Result<()> {
     let even = |view: &View| {
         let each = (view.serving_in_all("v1"), view.serving_in_all("v2"));
         view.is_settled() && view.pods.len() == 2 && each == (1, 1)
     };
     let view = web.wait_until("even", even).await?;
-    assert!(view.pod(deleted).is_none());
+    assert!(!victim.is_in(&view));
     assert_eq!(view.reserved(), 0);
     web.finish().await?;
     Ok(())
@@ -45,9 +58,9 @@ async fn a_pod_that_is_deleted_while_it_drains_is_replaced_at_its_target() -> Re
     balancer.lock_all().await?;
     web.release("v2").await?;
     let pod = until_out(&web, "draining", |_| true).await?;
-    web.delete_pod(&pod).await?;
+    web.delete_pod(&pod.name).await?;
     // The lock keeps the object, not the pod's place.
-    web.wait_until("replaced", |view| view.serving_in_all("v2") == 1 && view.pod(&pod).is_some()).await?;
+    web.wait_until("replaced", |view| view.serving_in_all("v2") == 1 && pod.is_in(view)).await?;
     balancer.unlock_all().await?;
     ends_even(&web, &pod).await
 }
@@ -60,7 +73,7 @@ async fn a_pod_that_is_deleted_in_its_grace_is_replaced_at_its_target() -> Resul
     web.release("v2").await?;
     let pod = until_out(&web, "draining", |_| true).await?;
     web.wait_until("drained", |view| view.endpoints().len() == 1).await?;
-    web.delete_pod(&pod).await?;
+    web.delete_pod(&pod.name).await?;
     ends_even(&web, &pod).await
 }
 
@@ -70,7 +83,7 @@ async fn a_pod_that_is_deleted_in_the_middle_of_its_update_is_replaced_at_its_ta
     web.release_with("v2", &[("restart", "10m")]).await?;
     let stopped = |pod: Pod<'_>| pod.0.pointer("/status/containerStatuses/0/state/terminated").is_some();
     let pod = until_out(&web, "stopped", stopped).await?;
-    web.delete_pod(&pod).await?;
+    web.delete_pod(&pod.name).await?;
     ends_even(&web, &pod).await
 }
 
@@ -82,13 +95,12 @@ async fn a_pod_that_is_deleted_on_its_way_back_is_replaced_at_its_target() -> Re
     let balancer = Balancer(&web);
     web.wait_until("serving", |view| view.pods.len() == 2 && view.pods().all(Pod::in_service)).await?;
     web.release("v2").await?;
-    let back =
-        |view: &View| view.pods().find(|p| p.in_service() && p.restarts() == 1).map(|p| p.name().to_owned());
+    let back = |view: &View| view.pods().find(|p| p.in_service() && p.restarts() == 1).map(Victim::of);
     let view = web.wait_until("on its way back", |view| back(view).is_some()).await?;
     assert!(!view.is_settled(), "no protector has it back");
     let pod = back(&view).unwrap();
-    web.delete_pod(&pod).await?;
-    let replaced = |view: &View| view.serving_in_all("v2") == 1 && view.pod(&pod).is_none();
+    web.delete_pod(&pod.name).await?;
+    let replaced = |view: &View| view.serving_in_all("v2") == 1 && !pod.is_in(view);
     web.wait_until("replaced", replaced).await?;
     balancer.lock_all().await?;
     ends_even(&web, &pod).await?;
@@ -112,18 +124,18 @@ async fn an_eviction_that_the_budget_of_the_cluster_allows_is_never_denied() -> 
     merge(&mut manifest, &json!({ "spec": { "updateStrategy": { "partition": 2 } } }));
     let web = Workload::install(bed().await?, "evicted", &manifest).await?;
     budget(&web).await?;
-    let serving = web.look().await?.identities().into_keys().next().unwrap();
-    web.evict_pod(&serving).await?;
-    let replaced = |view: &View| view.is_settled() && view.pods.len() == 3 && view.pod(&serving).is_none();
+    let serving = web.look().await?.pods().map(Victim::of).next().unwrap();
+    web.evict_pod(&serving.name).await?;
+    let replaced = |view: &View| view.is_settled() && view.pods.len() == 3 && !serving.is_in(view);
     web.wait_until("replaced", replaced).await?;
 
     web.release_with("v2", &[("restart", "10m")]).await?;
     let stopped = |pod: Pod<'_>| pod.0.pointer("/status/containerStatuses/0/state/terminated").is_some();
     let updating = until_out(&web, "stopped", stopped).await?;
-    web.evict_pod(&updating).await?;
+    web.evict_pod(&updating.name).await?;
     let replaced = |view: &View| view.is_settled() && view.serving_in_all("v2") == 1;
     let view = web.wait_until("replaced at its target", replaced).await?;
-    assert_eq!((view.serving_in_all("v1"), view.pod(&updating).is_some()), (2, false));
+    assert_eq!((view.serving_in_all("v1"), updating.is_in(&view)), (2, false));
     web.finish().await?;
     Ok(())
 }

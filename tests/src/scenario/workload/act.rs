@@ -129,7 +129,7 @@ impl Workload {
     pub async fn evict_pod(&self, name: &str) -> Result<()> {
         self.give_up(name).await?;
         let pods: Api<k8s_openapi::api::core::v1::Pod> =
-            Api::namespaced(self.client.clone(), &self.namespace);
+            Api::namespaced(self.bed.impatient_client().await?, &self.namespace);
         let eviction = json!({
             "apiVersion": "policy/v1", "kind": "Eviction",
             "metadata": { "name": name, "namespace": self.namespace },
