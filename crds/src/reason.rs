@@ -27,6 +27,8 @@ words! {
     RELEASE_RESUMED = "ReleaseResumed";
     /// `spec.release.abort` stopped the release where it was.
     RELEASE_ABORTED = "ReleaseAborted";
+    /// An order in `spec.release` finds nothing that it could be carried out on.
+    ORDER_IGNORED = "OrderIgnored";
     /// Pods move back to an earlier revision.
     ROLLBACK_STARTED = "RollbackStarted";
     /// Every pod is back on the earlier revision.
@@ -98,6 +100,10 @@ words! {
     REVISION_NOT_FOUND = "RevisionNotFound";
     /// The object is too young to say anything.
     NOT_OBSERVED = "NotObserved";
+    /// An earlier revision serves, because that of the template was rolled back.
+    ROLLED_BACK = "RolledBack";
+    /// Pods older than `spec.restartAt` are being replaced.
+    RESTARTING = "Restarting";
     /// Pods cannot be created, for example because of a quota.
     CREATE_FAILED = "CreateFailed";
     /// `podUpdatePolicy: InPlaceOnly` holds pods whose change cannot go in place.

@@ -68,11 +68,7 @@ fn a_rollback_passes_an_image_that_cannot_be_pulled_and_a_container_that_crashes
     for reason in ["ImagePullBackOff", "CrashLoopBackOff"] {
         let mut cluster = installed();
         cluster.break_image(2, reason).apply_image(2).settle();
-        assert_eq!(
-            (cluster.state(), cluster.told("GroupCompleted")),
-            (ReleaseState::Executing, 1),
-            "{reason}"
-        );
+        assert_eq!((cluster.state(), cluster.told("GroupCompleted")), (ReleaseState::Failed, 1), "{reason}");
         assert!(cluster.message().contains(reason), "{}", cluster.message());
         cluster.assert_rests();
         comes_home(&mut cluster);

@@ -241,13 +241,24 @@ fn a_release_that_moves() {
 #[test]
 fn a_release_whose_image_cannot_be_pulled() {
     let mut cluster = installed(10, 2, beta(Some(Int(4))));
-    cluster.break_image(2, "ImagePullBackOff").apply_image(2).settle();
+    cluster.break_image(2, "ImagePullBackOff").apply_image(2).run_for(60);
     assert_snapshot!(face(&cluster), @r#"
-    Progressing: group 1/3 of revision 2: 0 of 2 pods updated and available; pod shop-cella-47hj4, container app: ImagePullBackOff; to see why: kubectl -n prod describe pod shop-cella-47hj4; to go back, apply the template of revision 1 again
+    Progressing: group 1/3 of revision 2: 0 of 2 pods updated and available; pod shop-cella-47hj4, container app: ImagePullBackOff; to see why: kubectl -n prod describe pod shop-cella-47hj4; apply a corrected template or, to go back to revision 1: kubectl -n prod patch cafedeployment shop --type=merge -p '{"spec":{"release":{"rollback":{"abandon":2,"to":1}}}}'
     Ready False ReleaseProgressing
     Available True MinimumReplicasAvailable
     Progressing True ReleaseProgressing
     Reconciling True ReleaseProgressing
+    WaitingForConfirmation False NothingToConfirm
+    Paused False NotPaused
+    UnitsHealthy True AllUnitsHealthy
+    "#);
+    cluster.settle();
+    assert_snapshot!(face(&cluster), @r#"
+    Degraded: group 1/3 of revision 2 made no progress for 600 s: pod shop-cella-47hj4, container app: ImagePullBackOff; to see why: kubectl -n prod describe pod shop-cella-47hj4; apply a corrected template or, to go back to revision 1: kubectl -n prod patch cafedeployment shop --type=merge -p '{"spec":{"release":{"rollback":{"abandon":2,"to":1}}}}'
+    Ready False ProgressDeadlineExceeded
+    Available True MinimumReplicasAvailable
+    Progressing False ProgressDeadlineExceeded
+    Stalled True ProgressDeadlineExceeded
     WaitingForConfirmation False NothingToConfirm
     Paused False NotPaused
     UnitsHealthy True AllUnitsHealthy
@@ -257,7 +268,7 @@ fn a_release_whose_image_cannot_be_pulled() {
 #[test]
 fn a_first_installation_that_crashes() {
     let mut cluster = Cluster::new(4, 2, Strategy::default());
-    cluster.break_image(1, "CrashLoopBackOff").settle();
+    cluster.break_image(1, "CrashLoopBackOff").run_for(60);
     assert_snapshot!(face(&cluster), @r#"
     Progressing: installing revision 1: 0 of 4 pods updated and available; pod shop-cella-47hj4, container app: CrashLoopBackOff; to see why: kubectl -n prod describe pod shop-cella-47hj4
     Ready False ReleaseProgressing

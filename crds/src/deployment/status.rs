@@ -137,6 +137,9 @@ pub struct ReleaseStatus {
     /// The last order of `spec.release` that was followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_action: Option<LastAction>,
+    /// How far the group in hand has come, and since when: what `progressDeadlineSeconds` is counted from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
     /// The size that each unit had when the plan counted it last, and how many of its pods may be on `revision` once the
     /// group in hand is done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -215,6 +218,18 @@ pub struct LastAction {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// When the controller followed it.
+    pub at: Seconds,
+}
+
+/// How far a group has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// The most pods of the group's revision seen so far.
+    pub updated: i32,
+    /// The most available pods of the group's revision seen so far.
+    pub available: i32,
+    /// When one of them last grew, or the group started or was resumed.
     pub at: Seconds,
 }
 

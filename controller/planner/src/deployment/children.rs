@@ -159,9 +159,9 @@ fn retire(view: &UnitView<'_>, step: &Step<'_>, room: &mut i32, plan: &mut Plan)
 
 /// Whether the set works on what the release asks of it: the same template, size and partition.
 #[must_use]
-pub fn follows(s: &Snapshot<'_>, step: &Step<'_>, set: &Set, replicas: i32) -> bool {
+pub fn follows(step: &Step<'_>, set: &Set, replicas: i32) -> bool {
     let wanted = partition(step, unit_of(set), replicas);
-    set.spec.digest == s.deployment.spec.digest
+    set.spec.digest == step.target.digest
         && set.spec.replicas == replicas
         && set.spec.update_strategy.partition == IntOrPercent::Int(wanted)
 }
@@ -186,7 +186,7 @@ fn desired(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32, grant: 
     SetSpec {
         replicas,
         selector: unit_selector(&spec.selector, unit),
-        digest: spec.digest,
+        digest: step.target.digest,
         has_claims: spec.has_claims,
         min_ready_seconds: spec.min_ready_seconds,
         // Its revisions are its owner's; it keeps none.
@@ -194,7 +194,8 @@ fn desired(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32, grant: 
         traffic: spec.traffic.clone(),
         update_strategy,
         placement: Some(Placement { unit: unit.to_owned(), node_label_key: key, value }),
-        restart_at: None,
+        // A restart waits until a release has ended.
+        restart_at: spec.restart_at.filter(|at| step.is_complete() && *at <= s.now.wall),
     }
 }
 

@@ -54,17 +54,27 @@ fn dated(s: &Snapshot<'_>, now: Now) -> Condition {
 
 fn is_settled(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals) -> bool {
     let replicas = s.deployment.spec.replicas;
-    step.is_complete() && totals.replicas == replicas && totals.updated_available == replicas
+    let done = step.is_complete() && step.abandons.is_none() && !is_restarting(s);
+    done && totals.replicas == replicas && totals.updated_available == replicas
+}
+
+/// Whether pods older than `restartAt` are still there.
+fn is_restarting(s: &Snapshot<'_>) -> bool {
+    s.units.iter().any(|u| u.census.to_restart > 0)
 }
 
 fn ready(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals, message: &str) -> Now {
     let settled = is_settled(s, step, totals);
-    let reason = if settled { reason::ALL_REPLICAS_READY } else { unready_reason(step) };
+    let reason = if settled { reason::ALL_REPLICAS_READY } else { unready_reason(s, step) };
     Now { kind: types::READY, status: settled.into(), reason, message: message.to_owned() }
 }
 
-fn unready_reason(step: &Step<'_>) -> &'static str {
+fn unready_reason(s: &Snapshot<'_>, step: &Step<'_>) -> &'static str {
     match step.release.state {
+        ReleaseState::Aborted => reason::RELEASE_ABORTED,
+        ReleaseState::Failed => reason::PROGRESS_DEADLINE_EXCEEDED,
+        ReleaseState::Completed if is_restarting(s) => reason::RESTARTING,
+        ReleaseState::Completed if step.abandons.is_some() => reason::ROLLED_BACK,
         ReleaseState::WaitingForConfirmation => reason::WAITING_FOR_CONFIRMATION,
         ReleaseState::Paused => reason::PAUSED,
         ReleaseState::Completed => reason::REPLICAS_NOT_READY,
@@ -77,11 +87,21 @@ fn stalled_or_reconciling(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals, mes
     if is_settled(s, step, totals) {
         return None;
     }
-    let (kind, reason) = match stall(s) {
+    let (kind, reason) = match stall(s).or_else(|| stopped(s, step)) {
         Some(reason) => (types::STALLED, reason),
-        None => (types::RECONCILING, unready_reason(step)),
+        None => (types::RECONCILING, unready_reason(s, step)),
     };
     Some(Now { kind, status: ConditionStatus::True, reason, message: message.to_owned() })
+}
+
+/// Whether the release has come to an end that only people can go on from.
+fn stopped(s: &Snapshot<'_>, step: &Step<'_>) -> Option<&'static str> {
+    let ended = match step.release.state {
+        ReleaseState::Aborted | ReleaseState::Failed => true,
+        ReleaseState::Completed => step.abandons.is_some() && !is_restarting(s),
+        _ => false,
+    };
+    ended.then(|| unready_reason(s, step))
 }
 
 /// Why nothing moves by itself any more.
@@ -117,6 +137,8 @@ fn progressing(step: &Step<'_>, message: &str) -> Now {
         ReleaseState::Completed => (ConditionStatus::True, reason::NEW_REVISION_AVAILABLE),
         ReleaseState::WaitingForConfirmation => (ConditionStatus::Unknown, reason::WAITING_FOR_CONFIRMATION),
         ReleaseState::Paused => (ConditionStatus::Unknown, reason::PAUSED),
+        ReleaseState::Aborted => (ConditionStatus::False, reason::RELEASE_ABORTED),
+        ReleaseState::Failed => (ConditionStatus::False, reason::PROGRESS_DEADLINE_EXCEEDED),
         _ => (ConditionStatus::True, reason::RELEASE_PROGRESSING),
     };
     Now { kind: types::PROGRESSING, status, reason, message: message.to_owned() }
@@ -169,6 +191,7 @@ pub fn phase(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals) -> Phase {
         ReleaseState::Failed => Phase::Degraded,
         ReleaseState::Executing => Phase::Progressing,
         ReleaseState::Completed if is_settled(s, step, totals) => Phase::Healthy,
+        ReleaseState::Completed if step.abandons.is_some() => Phase::Degraded,
         ReleaseState::Completed if is_available(s, totals) => Phase::Progressing,
         ReleaseState::Completed => Phase::Degraded,
     }

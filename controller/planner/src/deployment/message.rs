@@ -35,6 +35,20 @@ pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
     }
     match r.state {
         ReleaseState::Completed => settled(s, step),
+        ReleaseState::Aborted => format!(
+            "the release of revision {} was aborted in group {}/{}; to take it up again: {}; {}",
+            r.revision,
+            r.group,
+            r.group_total,
+            retry(s, r.revision),
+            way_back(s, step)
+        ),
+        ReleaseState::Failed => format!(
+            "{at} made no progress for {} s{}; {}",
+            s.deployment.spec.strategy.progress_deadline_seconds,
+            cause(s).map(|cause| format!(": {cause}")).unwrap_or_default(),
+            way_back(s, step)
+        ),
         ReleaseState::WaitingForConfirmation => format!(
             "{at} is done and gate {} waits for confirmation ({}); to go on: {}",
             release::token(step),
@@ -59,9 +73,11 @@ pub fn obstacle(s: &Snapshot<'_>) -> Option<String> {
     }
     let refused = s.units.iter().find_map(|u| Some((u.set, u.census.refused.as_ref()?)));
     refused.map(|(set, why)| {
-        let (namespace, deployment) = (&s.deployment.namespace, &s.deployment.name);
-        let edit = format!("kubectl -n {namespace} edit cafedeployment {deployment}");
-        format!("the API server refuses the pods of {}: {why}; to correct the template: {edit}", set.name)
+        format!(
+            "the API server refuses the pods of {}: {why}; to correct the template: {}",
+            set.name,
+            edit(s)
+        )
     })
 }
 
@@ -93,40 +109,56 @@ fn moving(s: &Snapshot<'_>, step: &Step<'_>, at: &str) -> String {
         );
     }
     match trouble(s) {
-        Some(t) if step.kind == Kind::Gated => format!(
-            "{progress}; pod {}, container {}: {}; to see why: {}; to go back, apply the template of revision {} again",
-            t.pod,
-            t.container,
-            t.reason,
-            describe_pod(s, t),
-            step.base.number,
-        ),
-        Some(t) => format!(
-            "{progress}; pod {}, container {}: {}; to see why: {}",
-            t.pod,
-            t.container,
-            t.reason,
-            describe_pod(s, t)
-        ),
+        Some(t) if step.kind == Kind::Gated => {
+            format!("{progress}; {}; {}", in_trouble(s, t), way_back(s, step))
+        }
+        Some(t) => format!("{progress}; {}", in_trouble(s, t)),
         None => format!("{progress}; {}", hint(s)),
     }
+}
+
+fn in_trouble(s: &Snapshot<'_>, t: &Trouble) -> String {
+    format!("pod {}, container {}: {}; to see why: {}", t.pod, t.container, t.reason, describe_pod(s, t))
+}
+
+/// How to leave the revision for the one that the release came from.
+fn way_back(s: &Snapshot<'_>, step: &Step<'_>) -> String {
+    let Some(from) = step.release.from_revision.filter(|_| step.kind == Kind::Gated) else {
+        return format!("to correct the template: {}", edit(s));
+    };
+    let order = format!(
+        "{{\"spec\":{{\"release\":{{\"rollback\":{{\"abandon\":{},\"to\":{from}}}}}}}}}",
+        step.release.revision
+    );
+    format!("apply a corrected template or, to go back to revision {from}: {}", patch(s, &order))
+}
+
+fn retry(s: &Snapshot<'_>, revision: i64) -> String {
+    patch(s, &format!("{{\"spec\":{{\"release\":{{\"retry\":\"{revision}\"}}}}}}"))
+}
+
+fn edit(s: &Snapshot<'_>) -> String {
+    format!("kubectl -n {} edit cafedeployment {}", s.deployment.namespace, s.deployment.name)
 }
 
 fn settled(s: &Snapshot<'_>, step: &Step<'_>) -> String {
     let replicas = s.deployment.spec.replicas;
     let available: i32 = s.units.iter().map(|u| u.census.available).sum();
-    let serving = format!("revision {} serves on {available} of {replicas} pods", step.release.revision);
+    let mut serving = format!("revision {} serves on {available} of {replicas} pods", step.release.revision);
+    if let Some(left) = step.abandons {
+        serving = format!(
+            "{serving} in place of revision {}, which was rolled back; to go on, apply another template or, to try it again: {}",
+            left.number,
+            retry(s, left.number)
+        );
+    }
+    let old: i32 = s.units.iter().map(|u| u.census.to_restart).sum();
     match trouble(s) {
-        Some(t) => format!(
-            "{serving}; pod {}, container {}: {}; to see why: {}",
-            t.pod,
-            t.container,
-            t.reason,
-            describe_pod(s, t)
-        ),
-        None if available < replicas => {
-            format!("{serving}; {}", hint(s))
+        Some(t) => format!("{serving}; {}", in_trouble(s, t)),
+        None if old > 0 => {
+            format!("{serving}; {old} pods created before spec.restartAt are yet to be replaced")
         }
+        None if available < replicas => format!("{serving}; {}", hint(s)),
         None => serving,
     }
 }
@@ -146,6 +178,12 @@ pub fn trouble<'a>(s: &Snapshot<'a>) -> Option<&'a Trouble> {
 /// What it waits for, when that is not the pods themselves, or else how to watch it.
 fn hint(s: &Snapshot<'_>) -> String {
     offline(s).or_else(|| unreturned(s)).unwrap_or_else(|| format!("to watch: {}", watch(s)))
+}
+
+/// Why a group makes no progress, as far as the pods tell.
+#[must_use]
+pub fn cause(s: &Snapshot<'_>) -> Option<String> {
+    trouble(s).map(|t| in_trouble(s, t)).or_else(|| offline(s)).or_else(|| unreturned(s))
 }
 
 /// The first pod that a protector has not taken back.

@@ -1,8 +1,9 @@
 //! The CafeDeployment planner: revisions, units, groups, gates and the budget, as InPlaceSet specs.
 //!
-//! [`plan`] reads as the story of a release: which revision the template is ([`target`]), how many pods each unit has
+//! [`plan`] reads as the story of a release: which revision the template is ([`target`]) and
+//! whether people want another one ([`orders`]), how many pods each unit has
 //! ([`allocation`]), which groups there are ([`groups`]), which group is in hand and whether its gate may open
-//! ([`release`]), what each InPlaceSet is to do ([`children`], [`grants`]), and what the status says ([`status`]).
+//! ([`release`]) or how it stops ([`stop`]), what each InPlaceSet is to do ([`children`], [`grants`]), and what the status says ([`status`]).
 
 pub mod action;
 pub mod allocation;
@@ -12,9 +13,11 @@ pub mod grants;
 pub mod groups;
 pub mod history;
 pub mod message;
+pub mod orders;
 pub mod release;
 pub mod snapshot;
 pub mod status;
+pub mod stop;
 pub mod target;
 
 pub use crate::event::Event;
@@ -29,16 +32,21 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
         return plan;
     }
     let allocation = allocation::allocate(s);
-    let Some(target) = target::find(s, &mut plan) else {
+    let Some(template) = target::find(s, &mut plan) else {
         return plan;
     };
-    let Some(step) = release::advance(s, target, &allocation, &mut plan) else {
+    let goal = orders::goal(s, template, &mut plan);
+    let Some(step) = release::advance(s, goal, &allocation, &mut plan) else {
         return plan;
     };
     // A decision is latched in the status before a pod is touched: the InPlaceSets follow what is written, not what
     // is about to be.
     if step.is_latched(s) {
         children::plan(s, &step, &allocation, &mut plan);
+    }
+    // A restart that lies ahead needs no write before its moment.
+    if let Some(at) = s.deployment.spec.restart_at.filter(|at| step.is_complete() && *at > s.now.wall) {
+        plan.wake.at_wall(s.now, at);
     }
     status::write(s, &step, &allocation, &mut plan);
     history::prune(s, &step, &mut plan);

@@ -9,7 +9,11 @@ use cafe_crds::{
 
 use crate::{
     deployment::{
-        Event, Plan, Snapshot, UnitView, allocation::Allocation, children, groups, message, target,
+        Event, Plan, Snapshot, UnitView,
+        allocation::Allocation,
+        children, groups, message,
+        orders::{self, Goal},
+        stop, target,
     },
     revision::{Outcome, Revision},
 };
@@ -34,6 +38,8 @@ pub struct Step<'a> {
     pub base: &'a Revision,
     /// How pods are moved.
     pub kind: Kind,
+    /// The revision of the template, when `target` serves in its place.
+    pub abandons: Option<&'a Revision>,
     /// The release as it is to be written.
     pub release: ReleaseStatus,
     /// What its change earns.
@@ -52,7 +58,9 @@ impl Step<'_> {
                 && a.group == b.group
                 && a.confirmed_through == b.confirmed_through
                 && a.quota == b.quota
-                && (a.state == ReleaseState::Completed) == (b.state == ReleaseState::Completed)
+                && [ReleaseState::Completed, ReleaseState::Aborted, ReleaseState::Failed]
+                    .iter()
+                    .all(|state| (a.state == *state) == (b.state == *state))
         })
     }
 
@@ -68,11 +76,18 @@ impl Step<'_> {
         self.kind == Kind::Gated && !self.is_complete()
     }
 
-    /// Whether no further pod is to start: by `spec.strategy.pause`, or because a drain takes too long. Nothing holds a
-    /// rollback: it is the way out.
+    /// Whether no further pod is to start: it was stopped, `spec.strategy.pause` holds it, or a drain takes too long. Only
+    /// people hold a rollback, by an abort: it is the way out.
     #[must_use]
     pub fn is_held(&self, s: &Snapshot<'_>) -> bool {
-        (s.paused() || s.held_drain().is_some()) && self.kind != Kind::Rollback
+        let waits = s.paused() || s.held_drain().is_some() || self.release.state == ReleaseState::Failed;
+        self.is_aborted() || (waits && self.kind != Kind::Rollback)
+    }
+
+    /// Whether it was stopped where it was.
+    #[must_use]
+    pub fn is_aborted(&self) -> bool {
+        self.release.state == ReleaseState::Aborted
     }
 
     /// Whether every InPlaceSet knows of the pause: from then on no further pod is started.
@@ -88,7 +103,7 @@ impl Step<'_> {
     /// Pods of a unit that may be at the target now.
     #[must_use]
     pub fn quota(&self, unit: &str, replicas: i32) -> i32 {
-        if self.is_complete() || self.kind != Kind::Gated {
+        if self.is_complete() || (self.kind != Kind::Gated && !self.is_aborted()) {
             return replicas;
         }
         self.release.quota.iter().find(|q| q.name == unit).map_or(0, |q| q.updated)
@@ -99,14 +114,21 @@ impl Step<'_> {
 /// None when a revision has to be written first.
 pub fn advance<'a>(
     s: &Snapshot<'a>,
-    target: &'a Revision,
+    goal: Goal<'a>,
     allocation: &Allocation,
     plan: &mut Plan,
 ) -> Option<Step<'a>> {
+    let target = goal.revision;
     let mut step = match s.stored() {
-        Some(stored) if stored.revision == target.number => go_on(s, target, stored, allocation),
-        stored => start(s, target, stored, allocation, plan)?,
+        Some(stored) if stored.revision == target.number => go_on(s, goal, stored, allocation),
+        stored => start(s, goal, stored, allocation, plan)?,
     };
+    let aborts = orders::aborts(s, goal, plan);
+    if aborts || (goal.abandons.is_none() && stop::was(s, &step, ReleaseState::Aborted)) {
+        stop::abort(s, &mut step, plan)?;
+        describe(s, &mut step);
+        return Some(step);
+    }
     if step.is_complete() {
         if target.outcome.is_none() {
             // Its object was deleted by hand and made again: what it remembered is written again.
@@ -119,6 +141,7 @@ pub fn advance<'a>(
     }
     pass_gate(s, &mut step);
     hold(s, &mut step);
+    stop::watch(s, &mut step, plan);
     describe(s, &mut step);
     Some(step)
 }
@@ -132,43 +155,46 @@ fn kind_of(release: &ReleaseStatus) -> Kind {
     }
 }
 
-fn go_on<'a>(
-    s: &Snapshot<'a>,
-    target: &'a Revision,
-    stored: &ReleaseStatus,
-    allocation: &Allocation,
-) -> Step<'a> {
+fn go_on<'a>(s: &Snapshot<'a>, goal: Goal<'a>, stored: &ReleaseStatus, allocation: &Allocation) -> Step<'a> {
+    let target = goal.revision;
     let from = stored.from_revision.and_then(|number| s.revision(number));
     let kind = kind_of(stored);
     let base = if kind == Kind::Gated { from.unwrap_or(target) } else { target };
     let mut release = stored.clone();
     if release.state != ReleaseState::Completed {
         release.quota = groups::rescale(&stored.quota, &allocation.units);
-        if kind != Kind::Gated {
+        if kind != Kind::Gated && release.state != ReleaseState::Aborted {
             release.quota.iter_mut().for_each(|q| q.updated = q.replicas);
         }
     }
-    Step { target, base, kind, release, events: Vec::new() }
+    Step { target, base, kind, abandons: goal.abandons, release, events: Vec::new() }
 }
 
 fn start<'a>(
     s: &Snapshot<'a>,
-    target: &'a Revision,
+    goal: Goal<'a>,
     stored: Option<&ReleaseStatus>,
     allocation: &Allocation,
     plan: &mut Plan,
 ) -> Option<Step<'a>> {
-    let rollback = target::is_return_to_base(s, target);
+    let target = goal.revision;
+    let rollback = goal.abandons.is_some() || target::is_return_to_base(s, target);
     let previous = stored.and_then(|r| s.revision(r.revision)).filter(|r| r.uid != target.uid);
     let unfinished = stored.is_some_and(|r| r.state != ReleaseState::Completed);
-    // What an unfinished rollback went back to is as good as it was: it stays the base of whatever comes.
-    let failed = |r: &&Revision| rollback || (unfinished && r.outcome != Some(Outcome::Completed));
-    if let Some(previous) = previous.filter(failed)
-        && !target::mark(previous, Outcome::Abandoned, plan)
+    // What an unfinished rollback went back to is as good as it was: it stays the base of whatever comes. What was aborted
+    // has its outcome.
+    let ended = |r: &Revision| matches!(r.outcome, Some(Outcome::Completed | Outcome::Aborted));
+    let left = goal.abandons.or_else(|| previous.filter(|r| rollback || (unfinished && !ended(r))));
+    if let Some(left) = left
+        && !target::mark(left, Outcome::Abandoned, plan)
     {
         return None;
     }
-    let from = if rollback { previous } else { target::last_completed(s, target) };
+    let from = match goal.abandons {
+        Some(template) => Some(template),
+        None if rollback => previous,
+        None => target::base(s, target),
+    };
     let kind = match from {
         _ if rollback => Kind::Rollback,
         None => Kind::Install,
@@ -176,7 +202,7 @@ fn start<'a>(
     };
     let mut quota = groups::rescale(&[], &allocation.units);
     let strategy = &s.deployment.spec.strategy;
-    let lost = stored.is_none() && target.outcome == Some(Outcome::Completed);
+    let lost = stored.is_none() && target.outcome == Some(Outcome::Completed) && !rollback;
     let units = open_first(s, kind, target, &mut quota);
     let first_kind = if kind == Kind::Gated { groups::kind(strategy, 1) } else { GroupKind::Batch };
     let first = GroupStatus { number: 1, kind: first_kind, units, state: GroupState::Executing };
@@ -194,7 +220,7 @@ fn start<'a>(
         ..ReleaseStatus::default()
     };
     let base = if kind == Kind::Gated { from.unwrap_or(target) } else { target };
-    let mut step = Step { target, base, kind, release, events: Vec::new() };
+    let mut step = Step { target, base, kind, abandons: goal.abandons, release, events: Vec::new() };
     if !lost {
         tell_start(s, &mut step, stored.filter(|_| unfinished));
     }
@@ -258,7 +284,7 @@ fn is_group_done(s: &Snapshot<'_>, step: &Step<'_>) -> bool {
     step.release.quota.iter().all(|q| {
         s.unit(&q.name).is_some_and(|u| {
             let acknowledged = !u.busy && u.set.status.observed_generation == Some(u.set.generation);
-            let works_on_it = children::follows(s, step, u.set, q.replicas);
+            let works_on_it = children::follows(step, u.set, q.replicas);
             acknowledged
                 && works_on_it
                 && u.census.updated_in_flight == 0

@@ -1,6 +1,6 @@
 //! The status: computed from what is there, written only when it says something new.
 
-use cafe_crds::deployment::{CafeDeploymentStatus, ReleaseState, UnitStatus};
+use cafe_crds::deployment::{CafeDeploymentStatus, ReleaseState, ReleaseStatus, UnitStatus};
 use cafe_crds::reason;
 
 use crate::{
@@ -42,7 +42,9 @@ fn is_urgent(before: &CafeDeploymentStatus, now: &CafeDeploymentStatus) -> bool 
     let flips = |s: &CafeDeploymentStatus| -> Vec<_> {
         s.conditions.iter().map(|c| (c.type_.clone(), c.status)).collect()
     };
-    before.release != now.release
+    // The clock of the deadline follows the figures; it is no news by itself.
+    let decided = |s: &CafeDeploymentStatus| s.release.clone().map(|r| ReleaseStatus { progress: None, ..r });
+    decided(before) != decided(now)
         || before.phase != now.phase
         || before.observed_generation != now.observed_generation
         || flips(before) != flips(now)
@@ -109,6 +111,9 @@ fn ignored_token(s: &Snapshot<'_>, step: &Step<'_>) -> Option<Event> {
         return None;
     }
     let advice = match r.state {
+        ReleaseState::Aborted => {
+            format!("it was aborted; to take it up again set spec.release.retry to \"{}\"", r.revision)
+        }
         ReleaseState::WaitingForConfirmation => {
             format!("the gate that waits opens by \"{}\"", release::token(step))
         }

@@ -1,9 +1,12 @@
 //! Which revision the template is: found, created, or given a new number because it returned.
 
-use cafe_crds::{deployment::ReleaseControls, reason};
+use cafe_crds::{
+    deployment::{ReleaseControls, ReleaseState},
+    reason,
+};
 
 use crate::{
-    deployment::{Action, Event, Plan, Snapshot},
+    deployment::{Action, Event, Plan, Snapshot, orders},
     identity::RevisionHash,
     revision::{self, Outcome, Resolution, Revision},
 };
@@ -21,11 +24,19 @@ pub fn find<'a>(s: &Snapshot<'a>, plan: &mut Plan) -> Option<&'a Revision> {
     // The template changed and changed back before a release of the newer revision began: the one in hand goes on.
     let in_hand =
         s.stored().and_then(|stored| s.revisions.iter().copied().find(|r| r.number == stored.revision));
-    if let Some(revision) = in_hand.filter(|r| r.digest == digest(s)) {
+    if let Some(revision) = in_hand.filter(|r| r.digest == digest(s) && !orders::retries(s, r)) {
         return Some(revision);
     }
     match revision::resolve(digest(s), s.revisions, s.held, floor(s)) {
-        Resolution::Found(index) => s.revisions.get(index).copied(),
+        Resolution::Found(index) => {
+            let found = s.revisions.get(index).copied()?;
+            if orders::retries(s, found) {
+                let number = found.number.max(floor(s)).saturating_add(1);
+                renumber(s, found, number, plan);
+                return None;
+            }
+            Some(found)
+        }
         Resolution::Create { number, hash } => {
             plan.act(Action::CreateRevision { number: lost_number(s, hash).unwrap_or(number), hash });
             None
@@ -75,6 +86,18 @@ pub fn is_return_to_base(s: &Snapshot<'_>, target: &Revision) -> bool {
 pub fn last_completed<'a>(s: &Snapshot<'a>, target: &Revision) -> Option<&'a Revision> {
     let completed = |r: &&Revision| r.outcome == Some(Outcome::Completed) && r.uid != target.uid;
     s.revisions.iter().copied().filter(completed).max_by_key(|r| r.number)
+}
+
+/// The revision that a release of `target` comes from: what serves, or served last. A rollback may have left a later one that
+/// had completed as well.
+#[must_use]
+pub fn base<'a>(s: &Snapshot<'a>, target: &Revision) -> Option<&'a Revision> {
+    let serves = s.stored().and_then(|stored| {
+        let is_good = stored.state == ReleaseState::Completed || stored.rollback;
+        if is_good { Some(stored.revision) } else { stored.from_revision }
+    });
+    let good = |r: &&Revision| r.outcome == Some(Outcome::Completed) && r.uid != target.uid;
+    serves.and_then(|number| s.revision(number)).filter(good).or_else(|| last_completed(s, target))
 }
 
 /// Writes an outcome that is not on record yet. Whether it is now safe to go on.

@@ -3,7 +3,7 @@
 use crate::{
     identity::RevisionHash,
     pod::{Gate, Pod},
-    set::{Snapshot, drain::Held},
+    set::{Snapshot, drain::Held, intent},
     time::Wake,
     traffic,
 };
@@ -39,6 +39,8 @@ pub struct Census {
     pub blocked: i32,
     /// The first trouble met, in order of pod names: pod and the reason its container waits.
     pub trouble: Option<Trouble>,
+    /// Pods that `restartAt` asks to be replaced and that are not yet.
+    pub to_restart: i32,
     /// The first drain, in order of pod names, that takes too long and that nobody cuts short.
     pub held: Option<Held>,
     /// The first pod, by name, that people keep out of traffic.
@@ -102,6 +104,9 @@ pub struct Trouble {
 pub fn take(s: &Snapshot<'_>) -> Census {
     let in_flight = i32::try_from(s.set.journal.len()).unwrap_or(i32::MAX);
     let mut c = Census { in_flight, refused: s.refused.cloned(), ..Census::default() };
+    if let Some(at) = s.set.spec.restart_at.filter(|at| *at > s.now.wall) {
+        c.wake.at_wall(s.now, at);
+    }
     let (mut reserved, mut unreserved_in_service) = (0, 0);
     for view in s.pods {
         c.terminating += i32::from(view.pod.terminating);
@@ -139,6 +144,7 @@ fn count(s: &Snapshot<'_>, pod: &Pod, c: &mut Census) {
     {
         c.unreturned = Some((pod.name.clone(), protector.into()));
     }
+    c.to_restart += i32::from(live && intent::is_to_restart(s, pod));
     c.replicas += i32::from(live);
     c.ready += i32::from(ready);
     c.available += i32::from(available);

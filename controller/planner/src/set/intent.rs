@@ -58,7 +58,20 @@ pub fn assign<'a>(s: &Snapshot<'a>, target: &Revision) -> Vec<Intended<'a>> {
     pods.sort_by_cached_key(|p| update_order(p.view.pod, target.hash, base));
     remove_surplus(s, target.hash, &mut pods);
     move_to_target(s, target, &mut pods);
+    restart(s, &mut pods);
     pods
+}
+
+/// Pods that are older than the moment asked for make room for new ones.
+fn restart(s: &Snapshot<'_>, pods: &mut [Intended<'_>]) {
+    let stays = |p: &&mut Intended<'_>| p.intent == Intent::Keep && is_to_restart(s, p.view.pod);
+    pods.iter_mut().filter(stays).for_each(|p| p.intent = Intent::Recreate);
+}
+
+/// Whether `restartAt` has come and the pod was created before it.
+#[must_use]
+pub fn is_to_restart(s: &Snapshot<'_>, pod: &Pod) -> bool {
+    s.set.spec.restart_at.is_some_and(|at| at <= s.now.wall && pod.created < at)
 }
 
 fn first_look<'a>(s: &Snapshot<'a>, view: PodView<'a>) -> Intended<'a> {

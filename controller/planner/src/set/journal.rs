@@ -70,6 +70,16 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], held: bool) -> Journal {
     journal
 }
 
+/// Whether a pod that got the target has turned unavailable: then no further pod is moved there, unless that is the way back.
+fn is_sick(s: &Snapshot<'_>, pods: &[Intended<'_>]) -> bool {
+    let Some(target) = s.target.filter(|t| s.base(t).uid != t.uid) else { return false };
+    let turned = |p: &Intended<'_>| {
+        let pod = p.view.pod;
+        pod.revision == Some(target.hash) && pod.is_live() && pod.gate == Gate::True && !pod.is_ready()
+    };
+    pods.iter().any(|p| !p.reserved && turned(p))
+}
+
 fn keep_or_release(s: &Snapshot<'_>, p: &Intended<'_>, journal: &mut Journal) {
     let Some(entry) = s.set.entry(p.view.pod.uid) else {
         return;
@@ -171,6 +181,8 @@ fn entry_of(s: &Snapshot<'_>, p: &Intended<'_>) -> Entry {
 /// Reserves pods for what they are to do. Whether (a wave of moves, any removal) was added that deserves a write.
 fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], paused: bool, journal: &mut Journal) -> (bool, bool) {
     let grant = s.grant();
+    let sick = is_sick(s, pods);
+    let is_new = |pod: &Pod| s.target.is_some_and(|t| pod.revision == Some(t.hash));
     let (mut moves, mut removals, mut waiting) = (Vec::new(), Vec::new(), 0);
     let mut out = journal.out;
     let wanted = |p: &&Intended<'_>| {
@@ -186,7 +198,7 @@ fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], paused: bool, journal: &mut 
             break;
         }
         let surplus = p.intent == Intent::Remove;
-        if !surplus && paused {
+        if !surplus && (paused || (sick && !is_new(p.view.pod))) {
             continue;
         }
         // An unavailable pod costs nothing more.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cafe_crds::{
-    deployment::{ReleaseControls, Strategy, Topology, UnitType},
+    deployment::{ReleaseControls, RollbackTo, Strategy, Topology, UnitType},
     intstr::IntOrPercent,
     selector::Selector,
     time::Seconds,
@@ -161,6 +161,26 @@ impl Cluster {
         self.log(format!("-- confirm {token}"));
         let confirm = Some(token.to_owned());
         self.edit(|spec| spec.release = Some(ReleaseControls { confirm, ..ReleaseControls::default() }))
+    }
+
+    /// Orders something of the release in hand.
+    pub fn order(&mut self, change: impl FnOnce(&mut ReleaseControls)) -> &mut Self {
+        self.edit(|spec| change(spec.release.get_or_insert_default()));
+        let orders = format!("-- orders {:?}", self.deployment.spec.release);
+        self.log(orders);
+        self
+    }
+
+    pub fn abort(&mut self, revision: i64) -> &mut Self {
+        self.order(|orders| orders.abort = Some(revision.to_string()))
+    }
+
+    pub fn retry(&mut self, revision: i64) -> &mut Self {
+        self.order(|orders| orders.retry = Some(revision.to_string()))
+    }
+
+    pub fn roll_back(&mut self, abandon: i64, to: i64) -> &mut Self {
+        self.order(|orders| orders.rollback = Some(RollbackTo { abandon, to }))
     }
 
     /// Confirms the gate that waits.

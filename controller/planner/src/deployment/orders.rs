@@ -1,0 +1,121 @@
+//! What people order in `spec.release` besides confirming: roll back, abort, retry. Each order names the revision it is meant
+//! for; one that was left behind does nothing.
+
+use cafe_crds::{
+    deployment::{OnFailure, ReleaseState},
+    reason,
+};
+
+use crate::{
+    deployment::{Event, Plan, Snapshot, target},
+    revision::{Outcome, Revision},
+};
+
+/// The revision that is to serve.
+#[derive(Clone, Copy, Debug)]
+pub struct Goal<'a> {
+    /// The revision.
+    pub revision: &'a Revision,
+    /// The revision of the template, when another one serves in its place.
+    pub abandons: Option<&'a Revision>,
+}
+
+/// Which revision is to serve while the template is `template`: its own, or the one that was rolled back to. A rollback
+/// outlives its order: only another template, or a retry, ends it.
+#[must_use]
+pub fn goal<'a>(s: &Snapshot<'a>, template: &'a Revision, plan: &mut Plan) -> Goal<'a> {
+    let back = ordered(s, template, plan).or_else(|| standing(s, template)).or_else(|| failed(s, template));
+    match back.filter(|to| to.uid != template.uid) {
+        Some(revision) => Goal { revision, abandons: Some(template) },
+        None => Goal { revision: template, abandons: None },
+    }
+}
+
+/// By `spec.release.rollback`.
+fn ordered<'a>(s: &Snapshot<'a>, template: &Revision, plan: &mut Plan) -> Option<&'a Revision> {
+    let order = s.deployment.spec.release.as_ref()?.rollback?;
+    if order.abandon != template.number {
+        if order.abandon > template.number {
+            let note = format!(
+                "spec.release.rollback abandons revision {}, but the template is revision {}",
+                order.abandon, template.number
+            );
+            ignored(plan, reason::ORDER_IGNORED, format!("rollback {}", order.abandon), note);
+        }
+        return None;
+    }
+    let to = s.revision(order.to);
+    if to.is_none() {
+        let note = format!(
+            "spec.release.rollback asks for revision {}, which is not kept any more; kept are {}",
+            order.to,
+            kept(s)
+        );
+        ignored(plan, reason::REVISION_NOT_FOUND, format!("{}/{}", order.abandon, order.to), note);
+    }
+    to
+}
+
+/// The revision that serves since the template's was rolled back.
+fn standing<'a>(s: &Snapshot<'a>, template: &Revision) -> Option<&'a Revision> {
+    if template.outcome != Some(Outcome::Abandoned) {
+        return None;
+    }
+    match s.stored() {
+        Some(stored) if stored.rollback && stored.from_revision == Some(template.number) => {
+            s.revision(stored.revision)
+        }
+        Some(_) => None,
+        None => target::last_completed(s, template),
+    }
+}
+
+/// By `onFailure: Rollback`.
+fn failed<'a>(s: &Snapshot<'a>, template: &Revision) -> Option<&'a Revision> {
+    let stored = s.stored().filter(|r| r.state == ReleaseState::Failed && r.revision == template.number)?;
+    let wanted = s.deployment.spec.strategy.on_failure == OnFailure::Rollback && !stored.rollback;
+    stored.from_revision.filter(|_| wanted).and_then(|number| s.revision(number))
+}
+
+/// Whether `spec.release.abort` names the release of `goal`. A rollback that is ordered goes before an abort.
+#[must_use]
+pub fn aborts(s: &Snapshot<'_>, goal: Goal<'_>, plan: &mut Plan) -> bool {
+    let Some(order) = s.deployment.spec.release.as_ref().and_then(|r| r.abort.as_ref()) else { return false };
+    let Ok(number) = order.parse::<i64>() else { return false };
+    let revision = goal.revision.number;
+    let completed = s.stored().is_some_and(|r| r.revision == number && r.state == ReleaseState::Completed);
+    let note = match goal.abandons {
+        Some(_) => return false,
+        None if completed => {
+            format!("spec.release.abort \"{order}\": the release of revision {number} has completed")
+        }
+        _ if number > revision => {
+            format!("spec.release.abort \"{order}\": the release in hand is that of revision {revision}")
+        }
+        _ => return number == revision,
+    };
+    ignored(plan, reason::ORDER_IGNORED, format!("abort {order}"), note);
+    false
+}
+
+/// Whether `spec.release.retry` takes the template's revision up again.
+#[must_use]
+pub fn retries(s: &Snapshot<'_>, template: &Revision) -> bool {
+    let order = s.deployment.spec.release.as_ref().and_then(|r| r.retry.as_ref());
+    if order.and_then(|order| order.parse::<i64>().ok()) != Some(template.number) {
+        return false;
+    }
+    let stored = s.stored().filter(|r| r.revision == template.number).map(|r| r.state);
+    let stopped = matches!(stored, Some(ReleaseState::Aborted | ReleaseState::Failed));
+    stopped || matches!(template.outcome, Some(Outcome::Abandoned | Outcome::Aborted))
+}
+
+fn kept(s: &Snapshot<'_>) -> String {
+    let mut numbers: Vec<i64> = s.revisions.iter().map(|r| r.number).collect();
+    numbers.sort_unstable();
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn ignored(plan: &mut Plan, reason: &'static str, once: String, note: String) {
+    plan.notices.push(Event { once, ..Event::warning(reason, note) });
+}

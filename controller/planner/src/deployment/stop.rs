@@ -1,0 +1,133 @@
+//! How a release stops before it has completed: people abort it, or a group makes no progress in time.
+
+use cafe_crds::{
+    deployment::{Progress, ReleaseState, ReleaseStatus},
+    reason,
+    time::Seconds,
+};
+
+use crate::{
+    deployment::{
+        Event, Plan, Snapshot, UnitView, message,
+        release::{Kind, Step},
+        target,
+    },
+    revision::{Outcome, Revision},
+    set::census::Share,
+};
+
+/// Stops the release where it is. None when its outcome has to be written first.
+pub fn abort(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Option<()> {
+    if was(s, step, ReleaseState::Aborted) {
+        step.release.state = ReleaseState::Aborted;
+        return Some(());
+    }
+    // What has completed once stays good, also when the way back to it is aborted.
+    if step.target.outcome != Some(Outcome::Completed) && !target::mark(step.target, Outcome::Aborted, plan) {
+        return None;
+    }
+    freeze(s, step);
+    step.release.state = ReleaseState::Aborted;
+    step.release.waiting_since = None;
+    let note = format!(
+        "revision {} stays on {} of {} pods; no further pod is moved",
+        step.release.revision,
+        step.release.quota.iter().map(|q| q.updated).sum::<i32>(),
+        s.deployment.spec.replicas
+    );
+    step.events.push(Event::warning(reason::RELEASE_ABORTED, note));
+    Some(())
+}
+
+/// Whether the status has this release in `state`.
+#[must_use]
+pub fn was(s: &Snapshot<'_>, step: &Step<'_>, state: ReleaseState) -> bool {
+    before(s, step).is_some_and(|r| r.state == state)
+}
+
+fn before<'a>(s: &Snapshot<'a>, step: &Step<'_>) -> Option<&'a ReleaseStatus> {
+    s.stored().filter(|r| r.revision == step.release.revision)
+}
+
+/// From now on no more pods may be at the revision than are, or are on their way.
+fn freeze(s: &Snapshot<'_>, step: &mut Step<'_>) {
+    let target = step.target;
+    for q in &mut step.release.quota {
+        let Some(unit) = s.unit(&q.name) else { continue };
+        let on_the_way = unit.census.in_flight - unit.census.updated_in_flight;
+        let there = unit.census.at(target.hash).replicas.max(said_of(unit, target));
+        q.updated = q.updated.min(there.saturating_add(on_the_way.max(0)));
+    }
+}
+
+/// What the status of the unit says, in case its figures have not been taken yet.
+fn said_of(unit: &UnitView<'_>, target: &Revision) -> i32 {
+    let status = &unit.set.status;
+    let of_target = status.update_revision.as_deref() == Some(&*target.name);
+    if of_target { status.updated_replicas } else { 0 }
+}
+
+/// Takes note of progress, and finds that there was none for too long.
+pub fn watch(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) {
+    let running = matches!(step.release.state, ReleaseState::Executing | ReleaseState::RollingBack);
+    if !running {
+        return;
+    }
+    let now = here(s, step);
+    let known = before(s, step).filter(|r| r.group == step.release.group && is_running(r.state));
+    let Some(known) = known.and_then(|r| Some((r.progress?, r.state))) else {
+        step.release.progress = Some(now);
+        return;
+    };
+    let (best, state) = known;
+    let further = now.updated > best.updated || now.available > best.available;
+    let failed = state == ReleaseState::Failed;
+    let healed = failed && now.available >= now.updated && in_flight(s) == 0;
+    if further || healed {
+        let at = s.now.wall;
+        step.release.progress = Some(Progress {
+            updated: now.updated.max(best.updated),
+            available: now.available.max(best.available),
+            at,
+        });
+        return;
+    }
+    step.release.progress = Some(best);
+    let deadline = i64::from(s.deployment.spec.strategy.progress_deadline_seconds);
+    let end = Seconds(best.at.0.saturating_add(deadline));
+    // Nothing holds a rollback: it is the way out, however long it takes.
+    if step.kind == Kind::Rollback {
+        return;
+    }
+    if !failed && s.now.wall < end {
+        plan.wake.at_wall(s.now, end);
+        return;
+    }
+    step.release.state = ReleaseState::Failed;
+    if !failed {
+        let why = message::cause(s).map(|cause| format!(": {cause}"));
+        let note = format!(
+            "group {} of revision {} made no progress for {deadline} s{}",
+            step.release.group,
+            step.release.revision,
+            why.unwrap_or_default()
+        );
+        step.events.push(Event::warning(reason::PROGRESS_DEADLINE_EXCEEDED, note));
+    }
+}
+
+/// The clock runs only while pods move: after a pause or a gate it starts anew.
+fn is_running(state: ReleaseState) -> bool {
+    matches!(state, ReleaseState::Executing | ReleaseState::RollingBack | ReleaseState::Failed)
+}
+
+fn here(s: &Snapshot<'_>, step: &Step<'_>) -> Progress {
+    let sum = |figure: fn(&Share) -> i32| {
+        s.units.iter().map(|u| figure(&u.census.at(step.target.hash))).sum::<i32>()
+    };
+    Progress { updated: sum(|c| c.replicas), available: sum(|c| c.available), at: s.now.wall }
+}
+
+fn in_flight(s: &Snapshot<'_>) -> i32 {
+    s.units.iter().map(|u| u.census.in_flight).sum()
+}
