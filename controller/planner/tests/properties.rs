@@ -5,9 +5,12 @@
 mod simulator;
 
 use cafe_crds::{
-    deployment::{PodUpdatePolicy, Strategy as Release, UpgradeType},
+    deployment::{OnFailure, PodUpdatePolicy, Strategy as Release, UpgradeType},
     intstr::IntOrPercent,
+    time::Seconds,
+    traffic::OnDrainTimeout,
 };
+use cafe_planner::pod::Gate;
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use simulator::{Cluster, Planner, Protector, Template, cells};
 
@@ -43,6 +46,16 @@ enum Chance {
     Silence(bool),
     Policy(bool),
     Restart,
+    /// An order: abort, retry or roll back, by revisions counted back from the newest.
+    Abort(i64),
+    Retry(i64),
+    RollBack(i64, i64),
+    NoOrders,
+    OnFailure(bool, i32),
+    RestartAt(i64),
+    Offline(usize, bool),
+    ForceDrain(usize),
+    DrainTimeout(i32, bool),
 }
 
 fn amount() -> impl Strategy<Value = IntOrPercent> {
@@ -78,6 +91,15 @@ fn chance() -> impl Strategy<Value = Chance> {
         2 => any::<bool>().prop_map(C::Silence),
         1 => any::<bool>().prop_map(C::Policy),
         2 => Just(C::Restart),
+        1 => (0..2i64).prop_map(C::Abort),
+        1 => (0..2i64).prop_map(C::Retry),
+        1 => (0..2i64, 0..4i64).prop_map(|(abandon, to)| C::RollBack(abandon, to)),
+        1 => Just(C::NoOrders),
+        1 => (any::<bool>(), 1..30i32).prop_map(|(back, deadline)| C::OnFailure(back, deadline)),
+        1 => (0..9i64).prop_map(C::RestartAt),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(i, offline)| C::Offline(i, offline)),
+        1 => any::<usize>().prop_map(C::ForceDrain),
+        1 => (1..9i32, any::<bool>()).prop_map(|(seconds, force)| C::DrainTimeout(seconds, force)),
     ]
 }
 
@@ -196,10 +218,60 @@ fn happen(cluster: &mut Cluster, template: &mut Template, chance: &Chance) {
             cluster.edit(|spec| spec.strategy.pod_update_policy = policy);
         }
         C::Restart => cluster.restart(),
+        C::Abort(back) => {
+            let newest = newest(cluster);
+            cluster.abort(newest - back);
+        }
+        C::Retry(back) => {
+            let newest = newest(cluster);
+            cluster.retry(newest - back);
+        }
+        C::RollBack(abandon, to) => {
+            let newest = newest(cluster);
+            cluster.roll_back(newest - abandon, (newest - to).max(1));
+        }
+        C::NoOrders => {
+            cluster.edit(|spec| spec.release = None);
+        }
+        C::OnFailure(back, deadline) => {
+            cluster.edit(|spec| {
+                spec.strategy.on_failure = if *back { OnFailure::Rollback } else { OnFailure::Hold };
+                spec.strategy.progress_deadline_seconds = *deadline;
+            });
+        }
+        C::RestartAt(ahead) => {
+            let at = Seconds(cluster.now.wall.0 + ahead);
+            cluster.edit(|spec| spec.restart_at = Some(at));
+        }
+        C::Offline(i, offline) => {
+            if let Some(uid) = nth(cluster, *i) {
+                cluster.edit_pod(uid, |pod| pod.offline = *offline);
+            }
+        }
+        C::ForceDrain(i) => {
+            if let Some(uid) = nth(cluster, *i) {
+                cluster.edit_pod(uid, |pod| {
+                    if let Gate::Draining(op) = pod.gate {
+                        pod.force_drain = Some(op);
+                    }
+                });
+            }
+        }
+        C::DrainTimeout(seconds, force) => {
+            cluster.edit(|spec| {
+                spec.traffic.drain_timeout_seconds = *seconds;
+                spec.traffic.on_drain_timeout =
+                    if *force { OnDrainTimeout::Force } else { OnDrainTimeout::Hold };
+            });
+        }
     }
     if matches!(chance, C::Image(_) | C::Metadata(_) | C::Rest(_)) {
         cluster.apply_template(*template);
     }
+}
+
+fn newest(cluster: &Cluster) -> i64 {
+    cluster.revisions.iter().map(|r| r.number).max().unwrap_or(1)
 }
 
 fn confirm_all(cluster: &mut Cluster) {
@@ -219,8 +291,18 @@ fn end_well(cluster: &mut Cluster) {
     cluster.full_units.clear();
     cluster.pods.values_mut().for_each(|p| p.sick = false);
     cluster.protectors.values_mut().for_each(|p| *p = Protector::Prompt);
-    cluster.pause(false);
-    cluster.settle();
+    let pods: Vec<_> = cluster.pods.keys().copied().collect();
+    for uid in pods {
+        cluster.edit_pod(uid, |pod| pod.offline = false);
+    }
+    cluster.edit(|spec| {
+        spec.release = None;
+        (spec.strategy.on_failure, spec.strategy.progress_deadline_seconds) = (OnFailure::Hold, 600);
+    });
+    cluster.pause(false).settle();
+    // What was aborted or rolled back is taken up again.
+    let template = cluster.revision_of_template().unwrap().number;
+    cluster.retry(template).settle();
     confirm_all(cluster);
     cluster.settle();
     cluster.assert_converged();
