@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::actor::{Actor, FOREIGN, REFUSES_LOCK, SELECTOR, Written};
-use super::pod::{has_answered, is_back, line};
+use super::pod::{has_answered, has_finalizer, is_back, line, said};
 use super::rules;
 use super::subject::{Environment, Subject, tail};
 use super::table::{Sentry, Table, look};
@@ -158,9 +158,18 @@ impl Stage {
     }
 
     pub(super) async fn until_registered(&self, actor: &Actor) -> Result<()> {
-        let back = |pod: Option<&Value>| pod.is_some_and(|pod| is_back(pod, &self.lock));
+        // One that writes conditions is heard to the end; a finalizer alone may be the lock and nothing more yet.
+        let speaks = self.speaks();
+        let back = |pod: Option<&Value>| {
+            pod.is_some_and(|pod| is_back(pod, &self.lock) && (!speaks || said(pod, &self.lock).is_some()))
+        };
         self.until(actor, "it is locked, and its condition is absent or True", back).await?;
         self.until_in_table(actor, true).await
+    }
+
+    /// Whether the protector was ever seen to write its condition.
+    fn speaks(&self) -> bool {
+        self.watcher.history().iter().any(|seen| said(&seen.object, &self.lock).is_some())
     }
 
     /// Returns when the drain is answered, and checks that the answer is true.
@@ -172,7 +181,7 @@ impl Stage {
 
     /// Returns when nothing of the protector is on the pod.
     pub(super) async fn until_let_go(&self, actor: &Actor) -> Result<()> {
-        let gone = |pod: Option<&Value>| pod.is_none_or(|pod| !super::pod::has_finalizer(pod, &self.lock));
+        let gone = |pod: Option<&Value>| pod.is_none_or(|pod| !has_finalizer(pod, &self.lock));
         self.until(actor, "its finalizer is taken off", gone).await?;
         self.is_out_of_table(actor, "the finalizer was taken off").await
     }

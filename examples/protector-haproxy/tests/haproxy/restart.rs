@@ -138,7 +138,7 @@ async fn a_pod_is_registered_only_after_a_good_check() {
     ground.pod("late", late).await;
     // It is in the table, checked and without requests; nobody listens yet.
     ground.until_in_table(&[late]).await;
-    assert_eq!(ground.condition("late").await, (String::new(), String::new()));
+    assert_eq!(ground.condition("late").await, ("False".to_owned(), "Registering".to_owned()));
     let _app = app(late).await;
     ground.until("registered", async || ground.condition("late").await.0 == "True").await;
 }
