@@ -13,6 +13,7 @@ mod pods;
 mod protectors;
 mod rollback;
 mod scaling;
+mod several;
 mod story;
 mod unselect;
 
