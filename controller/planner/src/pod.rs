@@ -134,6 +134,8 @@ pub struct Pod {
     pub created: Seconds,
     /// The label `cafe.dev/revision`.
     pub revision: Option<RevisionHash>,
+    /// The label `cafe.dev/group`: number of the revision and of the group that moved it last.
+    pub group: Option<(i64, i32)>,
     /// Being deleted.
     pub terminating: bool,
     /// Has a node.

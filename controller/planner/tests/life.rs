@@ -392,3 +392,60 @@ fn a_controller_that_dies_after_any_action_of_a_rollback_by_order_picks_it_up() 
         cluster.assert_rests();
     }
 }
+
+#[test]
+fn a_lost_status_is_rebuilt_at_the_gate_it_stood_at_and_no_pod_moves() {
+    let mut cluster = installed();
+    cluster.apply_image(2).settle();
+    cluster.confirm_next().settle();
+    let writes: u32 = cluster.pods.values().map(|p| p.writes).sum();
+    cluster.edit(|spec| spec.release = None).lose_status().settle();
+    assert_eq!(
+        (cluster.token().as_deref(), cluster.updated()),
+        (Some("2/2"), vec![3, 3]),
+        "{}",
+        cluster.story()
+    );
+    assert_eq!(cluster.release().from_revision, Some(1));
+    assert_eq!(cluster.pods.values().map(|p| p.writes).sum::<u32>(), writes);
+    cluster.assert_rests();
+    cluster.confirm_next().settle();
+    cluster.assert_converged();
+}
+
+#[test]
+fn a_status_lost_after_any_action_of_a_release_moves_no_pod_that_was_not_moving() {
+    for actions in (0..60).step_by(3) {
+        let mut cluster = installed();
+        cluster.apply_image(2).confirm_all();
+        let from = cluster.actions;
+        cluster.run_until("a little further", |c| c.actions >= from + actions || c.is_converged());
+        cluster.edit(|spec| spec.release = None).lose_status().settle();
+        assert_eq!(cluster.in_service(), 10, "{}", cluster.story());
+        let starts: u32 = cluster.pods.values().map(|p| p.starts).sum();
+        let waits = cluster.state() == ReleaseState::WaitingForConfirmation || cluster.is_converged();
+        assert!(waits, "{}", cluster.story());
+        cluster.assert_rests();
+        assert_eq!(cluster.pods.values().map(|p| p.starts).sum::<u32>(), starts);
+        cluster.confirm_all().settle();
+        cluster.assert_converged();
+    }
+}
+
+#[test]
+fn a_lost_status_of_an_aborted_or_rolled_back_release_stays_what_it_was() {
+    let mut cluster = installed();
+    cluster.apply_image(2).settle();
+    cluster.abort(2).settle();
+    cluster.edit(|spec| spec.release = None).lose_status().settle();
+    assert_eq!(
+        (cluster.state(), cluster.updated()),
+        (ReleaseState::Aborted, vec![1, 1]),
+        "{}",
+        cluster.story()
+    );
+    cluster.roll_back(2, 1).settle();
+    cluster.edit(|spec| spec.release = None).lose_status().settle();
+    assert_eq!(serving(&cluster, 1), 10, "{}", cluster.story());
+    assert!(cluster.message().contains("in place of revision 2"), "{}", cluster.message());
+}

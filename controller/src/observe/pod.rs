@@ -3,7 +3,7 @@
 use cafe_crds::{
     names::{
         ANNOTATION_FORCE_DRAIN, ANNOTATION_IN_PLACE, ANNOTATION_OFFLINE, DRAIN_REASON_PREFIX, GATE,
-        LABEL_REVISION, LABEL_SERVING, PREFIX, PROTECTOR_PREFIX,
+        LABEL_GROUP, LABEL_REVISION, LABEL_SERVING, PREFIX, PROTECTOR_PREFIX,
     },
     time::Seconds,
 };
@@ -39,6 +39,7 @@ pub(crate) fn record(object: &PodObject, interner: &mut Interner) -> Option<Pod>
         observed_generation: status.observed_generation.unwrap_or_default(),
         created: seconds(meta.creation_timestamp.as_ref()),
         revision: label(LABEL_REVISION).and_then(|hash| hash.parse().ok()),
+        group: label(LABEL_GROUP).and_then(|label| group(label)),
         terminating: meta.deletion_timestamp.is_some(),
         scheduled: object.spec.node_name.is_some(),
         phase: phase(status.phase.as_deref()),
@@ -65,6 +66,12 @@ pub(crate) fn controller(meta: &ObjectMeta, kind: &str) -> Option<Uid> {
         o.controller == Some(true) && o.kind == kind && o.api_version.starts_with(PREFIX)
     };
     owners.iter().find(ours).and_then(|o| o.uid.parse().ok())
+}
+
+/// `7-2`: group 2 of revision 7.
+fn group(label: &str) -> Option<(i64, i32)> {
+    let (revision, group) = label.split_once('-')?;
+    Some((revision.parse().ok()?, group.parse().ok()?))
 }
 
 fn phase(text: Option<&str>) -> Phase {

@@ -14,6 +14,7 @@ pub mod groups;
 pub mod history;
 pub mod message;
 pub mod orders;
+pub mod rebuild;
 pub mod release;
 pub mod snapshot;
 pub mod status;

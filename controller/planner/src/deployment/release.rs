@@ -13,7 +13,7 @@ use crate::{
         allocation::Allocation,
         children, groups, message,
         orders::{self, Goal},
-        stop, target,
+        rebuild, stop, target,
     },
     revision::{Outcome, Revision},
 };
@@ -124,7 +124,7 @@ pub fn advance<'a>(
         stored => start(s, goal, stored, allocation, plan)?,
     };
     let aborts = orders::aborts(s, goal, plan);
-    if aborts || (goal.abandons.is_none() && stop::was(s, &step, ReleaseState::Aborted)) {
+    if aborts || (goal.abandons.is_none() && step.is_aborted()) {
         stop::abort(s, &mut step, plan)?;
         describe(s, &mut step);
         return Some(step);
@@ -200,30 +200,29 @@ fn start<'a>(
         None => Kind::Install,
         Some(_) => Kind::Gated,
     };
+    let base = if kind == Kind::Gated { from.unwrap_or(target) } else { target };
+    let step = |release| Step { target, base, kind, abandons: goal.abandons, release, events: Vec::new() };
+    if let Some(release) = rebuild::release(s, target, kind, from, allocation).filter(|_| !rollback) {
+        return Some(step(release));
+    }
     let mut quota = groups::rescale(&[], &allocation.units);
     let strategy = &s.deployment.spec.strategy;
-    let lost = stored.is_none() && target.outcome == Some(Outcome::Completed) && !rollback;
     let units = open_first(s, kind, target, &mut quota);
     let first_kind = if kind == Kind::Gated { groups::kind(strategy, 1) } else { GroupKind::Batch };
-    let first = GroupStatus { number: 1, kind: first_kind, units, state: GroupState::Executing };
     let release = ReleaseStatus {
         revision: target.number,
         from_revision: from.map(|r| r.number),
         rollback,
-        // A status that was lost (restored from a backup) while nothing was under way moves no pod.
-        state: if lost { ReleaseState::Completed } else { ReleaseState::Executing },
+        state: ReleaseState::Executing,
         group: 1,
         group_total: 1,
-        groups: if lost { Vec::new() } else { vec![first] },
+        groups: vec![GroupStatus { number: 1, kind: first_kind, units, state: GroupState::Executing }],
         last_action: stored.and_then(|r| r.last_action.clone()),
-        quota: if lost { Vec::new() } else { quota },
+        quota,
         ..ReleaseStatus::default()
     };
-    let base = if kind == Kind::Gated { from.unwrap_or(target) } else { target };
-    let mut step = Step { target, base, kind, abandons: goal.abandons, release, events: Vec::new() };
-    if !lost {
-        tell_start(s, &mut step, stored.filter(|_| unfinished));
-    }
+    let mut step = step(release);
+    tell_start(s, &mut step, stored.filter(|_| unfinished));
     Some(step)
 }
 

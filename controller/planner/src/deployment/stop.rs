@@ -18,8 +18,7 @@ use crate::{
 
 /// Stops the release where it is. None when its outcome has to be written first.
 pub fn abort(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Option<()> {
-    if was(s, step, ReleaseState::Aborted) {
-        step.release.state = ReleaseState::Aborted;
+    if step.is_aborted() {
         return Some(());
     }
     // What has completed once stays good, also when the way back to it is aborted.
@@ -37,12 +36,6 @@ pub fn abort(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Option<(
     );
     step.events.push(Event::warning(reason::RELEASE_ABORTED, note));
     Some(())
-}
-
-/// Whether the status has this release in `state`.
-#[must_use]
-pub fn was(s: &Snapshot<'_>, step: &Step<'_>, state: ReleaseState) -> bool {
-    before(s, step).is_some_and(|r| r.state == state)
 }
 
 fn before<'a>(s: &Snapshot<'a>, step: &Step<'_>) -> Option<&'a ReleaseStatus> {

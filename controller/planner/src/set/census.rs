@@ -47,6 +47,8 @@ pub struct Census {
     pub offline: Option<crate::Text>,
     /// The first pod, by name, that serves but that a declared protector has not taken back, and that protector.
     pub unreturned: Option<(crate::Text, crate::Text)>,
+    /// The highest group of the newest revision that any live pod was moved in: revision number, group.
+    pub highest_group: Option<(i64, i32)>,
     /// When the figures change by the mere passing of time.
     pub wake: Wake,
 }
@@ -144,6 +146,7 @@ fn count(s: &Snapshot<'_>, pod: &Pod, c: &mut Census) {
     {
         c.unreturned = Some((pod.name.clone(), protector.into()));
     }
+    c.highest_group = c.highest_group.max(pod.group.filter(|_| live));
     c.to_restart += i32::from(live && intent::is_to_restart(s, pod));
     c.replicas += i32::from(live);
     c.ready += i32::from(ready);

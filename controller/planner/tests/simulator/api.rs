@@ -256,6 +256,7 @@ impl Cluster {
             }
             A::Update { to, images, record, group, .. } => {
                 p.pod.revision = Some(to);
+                p.pod.group = group.as_deref().and_then(label);
                 p.group = group;
                 if !images.is_empty() {
                     p.pod.generation += 1;
@@ -307,12 +308,19 @@ impl Cluster {
             generation: 1,
             created: self.now.wall,
             revision: Some(revision),
+            group: group.as_deref().and_then(label),
             containers,
             ..Pod::default()
         };
         let sim = SimPod { pod, set, group, serving: false, writes: 0, starts: 0, sick: false };
         self.pods.insert(uid, sim);
     }
+}
+
+/// `7-2`: group 2 of revision 7.
+fn label(group: &str) -> Option<(i64, i32)> {
+    let (revision, group) = group.split_once('-')?;
+    Some((revision.parse().ok()?, group.parse().ok()?))
 }
 
 /// The journal as it is read back from the API: through its text forms.

@@ -267,6 +267,21 @@ impl Cluster {
         self
     }
 
+    /// The status of everything is lost, as when objects are restored from a backup.
+    pub fn lose_status(&mut self) -> &mut Self {
+        self.log("-- lose every status");
+        self.restart();
+        self.deployment.status = Default::default();
+        self.deployment.rv = self.next_rv();
+        for i in 0..self.sets.len() {
+            let rv = self.next_rv();
+            let set = &mut self.sets[i];
+            (set.status, set.rv) = (Default::default(), rv);
+            set.journal.clear();
+        }
+        self
+    }
+
     /// The pod's containers stop being ready, until it is well again.
     pub fn sicken(&mut self, uid: Uid, sick: bool) -> &mut Self {
         self.log(format!("-- sick {} {sick}", uid.0 % 10000));
