@@ -16,6 +16,7 @@ pub fn all(s: &Snapshot<'_>, c: &Census, in_flight: usize) -> Vec<Condition> {
     let message = match (&c.refused, &c.held) {
         (Some(why), _) => format!("the API server refuses new pods: {why}"),
         (None, Some(held)) => held.advice(None),
+        (None, None) if c.blocked > 0 => forbidden(s, c),
         (None, None) => {
             format!("{} of {replicas} pods available, {} of {to_update} updated", c.available, c.updated)
         }
@@ -24,14 +25,32 @@ pub fn all(s: &Snapshot<'_>, c: &Census, in_flight: usize) -> Vec<Condition> {
         _ if ready => reason::ALL_REPLICAS_READY,
         (Some(_), _) => reason::CREATE_FAILED,
         (None, Some(_)) => reason::DRAIN_TIMED_OUT,
+        (None, None) if c.blocked > 0 => reason::IN_PLACE_ONLY,
         (None, None) => reason::REPLICAS_NOT_READY,
     };
     let mut conditions = vec![dated(s, types::READY, ready.into(), reason, message.clone())];
     if !ready {
-        let kind = if c.refused.is_some() || c.held.is_some() { types::STALLED } else { types::RECONCILING };
+        let stalls = c.refused.is_some() || c.held.is_some() || c.blocked > 0;
+        let kind = if stalls { types::STALLED } else { types::RECONCILING };
         conditions.push(dated(s, kind, ConditionStatus::True, reason, message));
     }
     conditions
+}
+
+/// That the policy holds pods and, for a set that stands alone, how to let them go.
+fn forbidden(s: &Snapshot<'_>, c: &Census) -> String {
+    let what = format!(
+        "podUpdatePolicy InPlaceOnly holds {} pods, because the change cannot go in place",
+        c.blocked
+    );
+    if s.set.owner.is_some() {
+        return what;
+    }
+    format!(
+        "{what}; to let them be recreated: kubectl patch inplaceset {} --type=merge \
+         -p '{{\"spec\":{{\"updateStrategy\":{{\"podUpdatePolicy\":\"InPlaceIfPossible\"}}}}}}'",
+        s.set.name
+    )
 }
 
 fn dated(s: &Snapshot<'_>, kind: &str, status: ConditionStatus, reason: &str, message: String) -> Condition {
