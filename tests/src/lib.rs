@@ -4,6 +4,5 @@
 //! with simulated kubelets, in a folder of its own. Several of them run side by side.
 
 pub mod bed;
-pub mod child;
 pub mod conformance;
 pub mod scenario;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use cafe_tests::bed::Bed;
 use cafe_tests::bed::audit::{Entry, Reader};
-use cafe_tests::scenario::{Workload, bed, web};
-use serde_json::json;
+use cafe_tests::scenario::{Workload, bed, merge, web};
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 const CONTROLLER: &str = "system:serviceaccount:cafe-system:cafe-controller";
@@ -41,10 +41,24 @@ fn by_controller(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
 
 #[tokio::test]
 async fn an_update_in_place_is_three_writes_of_its_pod() -> Result<()> {
+    three_writes(&web(10)).await
+}
+
+#[tokio::test]
+async fn an_update_in_place_is_three_writes_where_a_label_rides_along() -> Result<()> {
+    let mut manifest = web(10);
+    merge(&mut manifest, &json!({ "spec": { "traffic": { "mode": "Unselect" } } }));
+    three_writes(&manifest).await
+}
+
+async fn three_writes(manifest: &Value) -> Result<()> {
     let _alone = ALONE.lock().await;
     let bed = bed().await?;
     let mut audit = bed.audit();
-    let web = Workload::install(bed, "three", &web(10)).await?;
+    let web = Workload::open(bed, "three", manifest).await?;
+    web.serve("web", &json!({ "selector": selector(manifest) })).await?;
+    web.start().await?;
+    web.wait_until_served().await?;
     let pods: Vec<String> = web.look().await?.identities().into_keys().collect();
     until_now(bed, &mut audit, "three-before").await?;
     web.release("v2").await?;
@@ -67,6 +81,12 @@ async fn an_update_in_place_is_three_writes_of_its_pod() -> Result<()> {
     assert!(journals <= 30, "{journals} writes of the journals for 10 pods with a budget of 2");
     web.finish().await?;
     Ok(())
+}
+
+/// What a Service for it selects on.
+fn selector(manifest: &Value) -> Value {
+    let unselects = manifest["spec"]["traffic"]["mode"] == "Unselect";
+    if unselects { json!({ "cafe.dev/serving": "true" }) } else { json!({}) }
 }
 
 #[tokio::test]

@@ -265,6 +265,9 @@ impl Replay {
             self.broken(seen, &format!("{what} while its gate was {:?}", before.gate()));
             return;
         };
+        if forced(&reason, Pod(&seen.object)) {
+            return;
+        }
         if before.is_ready() {
             self.broken(seen, &format!("{what} while it was Ready"));
         }
@@ -288,6 +291,13 @@ impl Replay {
             self.verdict.most_out = self.verdict.most_out.max(missing);
         }
     }
+}
+
+/// Whether people, or a time-out, have cut this very drain short, which is on record.
+fn forced(reason: &str, now: Pod<'_>) -> bool {
+    let record = text(now.0, "/metadata/annotations/cafe.dev~1in-place");
+    let record: Value = serde_json::from_str(record).unwrap_or_default();
+    !text(&record, "/forced").is_empty() && reason.ends_with(text(&record, "/op"))
 }
 
 fn grant(set: &Value) -> i64 {

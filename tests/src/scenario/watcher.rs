@@ -153,12 +153,23 @@ impl Watcher {
     /// Reason and note of the events about CafeDeployments and InPlaceSets, in the order in which they were told.
     #[must_use]
     pub fn events(&self) -> Vec<(String, String)> {
+        self.events_about(|regarding| text(regarding, "/apiVersion").starts_with("cafe.dev/"))
+    }
+
+    /// Reason and note of the events that Cafe told about the pod of this name, in their order.
+    #[must_use]
+    pub fn pod_events(&self, pod: &str) -> Vec<(String, String)> {
+        self.events_about(|regarding| text(regarding, "/kind") == "Pod" && text(regarding, "/name") == pod)
+    }
+
+    fn events_about(&self, about: impl Fn(&Value) -> bool) -> Vec<(String, String)> {
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         let mut events: Vec<_> = record
             .live
             .iter()
             .filter(|((kind, _), event)| {
-                *kind == Kind::Event && text(event, "/regarding/apiVersion").starts_with("cafe.dev/")
+                let ours = text(event, "/reportingController").starts_with("cafe.dev/");
+                *kind == Kind::Event && ours && event.get("regarding").is_some_and(&about)
             })
             .map(|(_, event)| {
                 let of = |pointer| text(event, pointer).to_owned();

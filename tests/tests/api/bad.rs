@@ -130,6 +130,44 @@ pub(crate) fn of_both_kinds() -> Vec<Bad> {
             json!(["load balancer"]),
             ["spec.traffic.protectors[0]", "\"load balancer\"", "such as slb"],
         ),
+        bad("/spec/traffic/mode", json!("gate"), ["spec.traffic.mode", "\"gate\"", "\"Gate\", \"Unselect\""]),
+        bad(
+            "/spec/traffic/graceSeconds",
+            json!(86_401),
+            ["spec.traffic.graceSeconds", "86401", "less than or equal to 86400"],
+        ),
+        bad("/spec/traffic/graceSeconds", json!("3s"), ["spec.traffic.graceSeconds", "string", "integer"]),
+        bad(
+            "/spec/traffic/drainTimeoutSeconds",
+            json!(-30),
+            ["spec.traffic.drainTimeoutSeconds", "-30", "greater than or equal to 1"],
+        ),
+        bad("/spec/traffic/protectors", json!([""]), ["spec.traffic.protectors[0]", "\"\"", "such as slb"]),
+        bad(
+            "/spec/traffic/protectors",
+            json!(["slb", "-dns"]),
+            ["spec.traffic.protectors[1]", "\"-dns\"", "such as slb"],
+        ),
+        bad(
+            "/spec/traffic/protectors",
+            json!(["dns."]),
+            ["spec.traffic.protectors[0]", "\"dns.\"", "such as slb"],
+        ),
+        bad(
+            "/spec/traffic/protectors",
+            json!(["protect.cafe.dev/slb"]),
+            ["spec.traffic.protectors[0]", "\"protect.cafe.dev/slb\"", "what follows protect.cafe.dev/"],
+        ),
+        bad(
+            "/spec/traffic/protectors",
+            json!([long(64)]),
+            ["spec.traffic.protectors[0]", "aaaa", "at most 63"],
+        ),
+        bad(
+            "/spec/traffic/protectors",
+            json!((0..17).map(|n| format!("lb-{n}")).collect::<Vec<_>>()),
+            ["spec.traffic.protectors", "17", "at most 16"],
+        ),
         bad(
             "/spec/traffic/protectors",
             json!(["slb", "slb"]),

@@ -4,17 +4,21 @@
 
 mod balancer;
 mod confirm;
+mod containers;
 mod deletion;
 mod endpoints;
 mod groups;
+mod hands;
 mod minds;
+mod offline;
 mod people;
 mod pods;
 mod protectors;
 mod rollback;
 mod scaling;
-mod several;
+mod sets;
 mod story;
+mod timeouts;
 mod unselect;
 
 use std::collections::BTreeMap;

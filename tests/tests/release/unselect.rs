@@ -1,6 +1,7 @@
 use anyhow::Result;
 use cafe_crds::names::LABEL_SERVING;
 use cafe_tests::scenario::{Gate, Kind, Pod, View, Workload, bed, merge, web};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::balancer::{Balancer, draining};
@@ -95,5 +96,33 @@ async fn a_pod_that_is_born_is_selected_when_it_serves_and_not_before() -> Resul
     web.wait_until("grown", grown).await?;
     label_follows_gate(&web);
     web.finish().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_label_that_somebody_takes_off_is_put_back() -> Result<()> {
+    let web = install("unselect-hand", &unselecting(2)).await?;
+    let before = web.look().await?.identities();
+    for pod in before.keys() {
+        let patch = Patch::Merge(json!({ "metadata": { "labels": { LABEL_SERVING: null } } }));
+        web.api(Kind::Pod).patch(pod, &PatchParams::default(), &patch).await?;
+    }
+    let back = |view: &View| view.pods().all(is_selected) && view.endpoints().len() == 2;
+    let view = web.wait_until("selected again", back).await?;
+    assert_eq!(view.identities(), before);
+    assert!(view.pods().all(|pod| pod.restarts() == 0));
+    assert!(web.finish().await?.drains.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn pods_are_selected_when_the_mode_becomes_unselect_and_none_is_drained_for_it() -> Result<()> {
+    let web = Workload::install(bed().await?, "unselect-later", &web(4)).await?;
+    assert!(web.look().await?.pods().all(|pod| !is_selected(pod)));
+    web.patch(json!({ "spec": { "traffic": { "mode": "Unselect" } } })).await?;
+    web.wait_until("selected", |view| view.pods().all(is_selected)).await?;
+    let view = web.wait_until_settled().await?;
+    assert!(view.pods().all(Pod::in_service));
+    assert!(web.finish().await?.drains.is_empty());
     Ok(())
 }
