@@ -4,5 +4,6 @@
 //! with simulated kubelets, in a folder of its own. Several of them run side by side.
 
 pub mod bed;
+pub mod child;
 pub mod conformance;
 pub mod scenario;

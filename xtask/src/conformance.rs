@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     for (given, what) in [
         (args.table_command.is_some(), "--table-command: the balancer's table is not looked at"),
-        (args.front.is_some(), "--front: no request is in flight while a pod is drained"),
+        (args.front.is_some(), "--front: no requests are sent, so two checks are left out"),
     ] {
         if !given {
             eprintln!("Without {what}.");
@@ -92,7 +92,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn tell(verdict: &Verdict) {
     let check = verdict.check;
     let word = if verdict.failure.is_some() { "FAIL" } else { "pass" };
-    println!("{word}  {:<20}{}  ({:.1} s)", check.name, check.claim, verdict.took.as_secs_f64());
+    let note = verdict.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+    println!("{word}  {:<20}{}{note}  ({:.1} s)", check.name, check.claim, verdict.took.as_secs_f64());
     if let Some(failure) = &verdict.failure {
         println!("      seen: {}\n      fix:  {}", failure.replace('\n', "\n            "), check.fix);
     }

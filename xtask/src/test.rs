@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use cafe_tests::bed::components::Components;
 use cafe_tests::bed::controller;
 
-/// The crate of the beds and scenarios, whose tests need a control plane.
-const BEDS: &str = "cafe-tests";
+/// The crates whose tests need a control plane: the beds with their scenarios, and the protector for HAProxy.
+const ON_BEDS: [&str; 2] = ["cafe-tests", "protector-haproxy"];
 
 /// Run the tests: units, properties, models, and the scenarios on a real control plane.
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "--no-fail-fast",
     ]);
     if args.fast {
-        command.args(["--exclude", BEDS]);
+        command.args(ON_BEDS.iter().flat_map(|name| ["--exclude", name]));
     } else {
         phase("Kubernetes components", || Components::locate()?.ensure())?;
         phase("controller", || controller::build(false).map(|_| ()))?;

@@ -16,11 +16,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use futures::StreamExt as _;
 use futures::channel::mpsc;
+use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::{Controller, watcher};
+use kube::runtime::{Controller, WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Client, Config};
+use tokio::sync::watch;
 
 use haproxy::HaProxy;
 use pod::Pods;
@@ -106,17 +107,27 @@ async fn run(haproxy: HaProxy, args: PodArgs) -> anyhow::Result<()> {
     let client = Client::try_from(config)?;
     // Not only the pods with the labels: one that loses them while it is locked must be let go.
     let watched: Api<Pod> = Api::namespaced(client.clone(), &args.namespace);
+    let (store, writer) = reflector::store();
+    let (listed, is_listed) = watch::channel(false);
+    let pods = watcher(watched.clone(), watcher::Config::default())
+        .default_backoff()
+        .modify(|pod| pod.metadata.managed_fields = None)
+        .reflect(writer)
+        .inspect_ok(move |event| {
+            if matches!(event, watcher::Event::InitDone) {
+                listed.send_replace(true);
+            }
+        })
+        .touched_objects();
     let (wake, woken) = mpsc::channel(1);
-    let controller = Controller::new(watched.clone(), watcher::Config::default())
-        .reconcile_all_on(woken)
-        .shutdown_on_signal();
+    let controller = Controller::for_stream(pods, store.clone()).reconcile_all_on(woken).shutdown_on_signal();
     let protector = Arc::new(Protector {
         haproxy,
         pods: Pods::new(watched, &args.name),
         labels: args.selector,
         port: args.port,
     });
-    tokio::spawn(watchman::watch(Arc::clone(&protector), controller.store(), wake));
+    tokio::spawn(watchman::watch(Arc::clone(&protector), store, is_listed, wake));
     tracing::info!(finalizer = protector.pods.lock_name(), namespace = args.namespace, "protecting");
     let after_error = |pod: Arc<Pod>, error: &protocol::Error, _| protocol::after_error(&pod, error);
     controller.run(protocol::reconcile, after_error, protector).for_each(|_| async {}).await;

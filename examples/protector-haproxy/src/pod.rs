@@ -60,9 +60,15 @@ impl Pods {
     }
 
     /// Adds our finalizer, unless the pod has changed: then it may not be wanted any more. Returns the pod with it.
-    pub(crate) async fn lock(&self, pod: &Pod) -> Result<Pod, WriteError> {
+    ///
+    /// In the same write the condition says that the pod is not registered yet: a finalizer without a condition would be
+    /// taken for both.
+    pub(crate) async fn lock(&self, pod: &Pod, reason: &str) -> Result<Pod, WriteError> {
+        let condition = self.condition("False", reason, "HAProxy does not route to the pod yet");
         // The strategic merge of `finalizers` adds to the list.
-        self.patch(pod, None, json!({ "metadata": { "finalizers": [self.lock] } })).await
+        let patch =
+            json!({ "metadata": { "finalizers": [self.lock] }, "status": { "conditions": [condition] } });
+        self.patch(pod, Some("status"), patch).await
     }
 
     /// Takes our finalizer off and leaves those of others.
@@ -79,13 +85,16 @@ impl Pods {
         reason: &str,
         why: &str,
     ) -> Result<(), WriteError> {
-        #[allow(clippy::disallowed_methods)] // For people who read the condition; nothing is decided by it.
-        let now = Time(Timestamp::now());
-        let condition = json!({
-            "type": self.lock, "status": status, "reason": reason, "message": why, "lastTransitionTime": now,
-        });
+        let condition = self.condition(status, reason, why);
         let patch = json!({ "metadata": {}, "status": { "conditions": [condition] } });
         self.patch(pod, Some("status"), patch).await.map(|_| ())
+    }
+
+    /// All fields: those that a patch leaves out would keep what they had.
+    fn condition(&self, status: &str, reason: &str, why: &str) -> Value {
+        #[allow(clippy::disallowed_methods)] // For people who read the condition; nothing is decided by it.
+        let now = Time(Timestamp::now());
+        json!({ "type": self.lock, "status": status, "reason": reason, "message": why, "lastTransitionTime": now })
     }
 
     /// Every write names the version of the pod that it was decided on.

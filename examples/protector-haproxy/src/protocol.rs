@@ -25,6 +25,8 @@ use crate::pod::{self, Pods, WriteError};
 const POLL: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_millis(500);
 
+/// Reason of our condition from the lock on until the pod is registered. No drain is called so.
+const REGISTERING: &str = "Registering";
 /// Reason of our condition while the pod is registered.
 const REGISTERED: &str = "Registered";
 
@@ -87,7 +89,7 @@ impl Protector {
         let pod = if self.pods.is_locked(pod) {
             pod
         } else {
-            locked = self.pods.lock(pod).await?;
+            locked = self.pods.lock(pod, REGISTERING).await?;
             tracing::info!(pod = pod.name_any(), "locked");
             &locked
         };

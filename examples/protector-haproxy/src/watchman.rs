@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::channel::mpsc::Sender;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector::Store;
+use tokio::sync::watch::Receiver;
 
 use crate::haproxy::HaProxyError;
 use crate::protocol::{Protector, server_name};
@@ -14,9 +15,15 @@ use crate::protocol::{Protector, server_name};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks after HAProxy for ever, and wakes all pods when it was restarted.
-pub(crate) async fn watch(protector: Arc<Protector>, pods: Store<Pod>, mut wake: Sender<()>) {
-    // Before the first list is complete every server would look like one without a pod.
-    if pods.wait_until_ready().await.is_err() {
+pub(crate) async fn watch(
+    protector: Arc<Protector>,
+    pods: Store<Pod>,
+    mut is_listed: Receiver<bool>,
+    mut wake: Sender<()>,
+) {
+    // Before the first list is complete every server would look like one without a pod. (The store's own signal wakes one
+    // waiter only, and that is the controller.)
+    if is_listed.wait_for(|listed| *listed).await.is_err() {
         return;
     }
     let mut seen = None;

@@ -70,6 +70,10 @@ impl Actor {
         &self.app
     }
 
+    pub(super) fn app_mut(&mut self) -> &mut App {
+        &mut self.app
+    }
+
     pub(super) fn address(&self) -> IpAddr {
         self.app.address()
     }

@@ -2,22 +2,34 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// The path of requests that are held.
 pub(super) const HELD: &str = "/hold";
+/// The path of requests that take a moment.
+pub(super) const WORK: &str = "/work";
+const MOMENT: Duration = Duration::from_millis(20);
 
-/// A server at one address.
+/// A server at one address. It stops at once and in the middle of its requests: the worst way to stop.
 #[derive(Debug)]
 pub(super) struct App {
-    address: IpAddr,
+    address: SocketAddr,
     task: JoinHandle<()>,
-    held: watch::Receiver<usize>,
+    requests: Arc<Requests>,
+}
+
+/// What goes on inside.
+#[derive(Debug)]
+struct Requests {
+    /// Requests that have come and are not answered.
+    open: watch::Sender<usize>,
+    held: watch::Sender<usize>,
     release: watch::Sender<bool>,
 }
 
@@ -31,39 +43,74 @@ impl App {
     /// Serves at the address, if it is free.
     pub(super) async fn start(address: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        let (release, released) = watch::channel(false);
-        let (count, held) = watch::channel(0);
-        let count = Arc::new(count);
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, address.ip(), Arc::clone(&count), released.clone()));
-            }
+        let requests = Arc::new(Requests {
+            open: watch::Sender::new(0),
+            held: watch::Sender::new(0),
+            release: watch::Sender::new(false),
         });
-        Ok(Self { address: address.ip(), task, held, release })
+        let task = tokio::spawn(serve(listener, address.ip(), Arc::clone(&requests)));
+        Ok(Self { address, task, requests })
     }
 
     pub(super) fn address(&self) -> IpAddr {
-        self.address
+        self.address.ip()
+    }
+
+    /// Ends at once, and serves again.
+    pub(super) async fn restart(&mut self) -> Result<()> {
+        self.stop().await;
+        *self = Self::start(self.address).await?;
+        Ok(())
+    }
+
+    /// Ends at once.
+    pub(super) async fn stop(&mut self) {
+        self.task.abort();
+        (&mut self.task).await.ok();
     }
 
     /// Returns when a request is held.
     pub(super) async fn until_held(&self) -> Result<()> {
-        self.held.clone().wait_for(|held| *held > 0).await.context("the pod's server is gone")?;
+        self.requests
+            .held
+            .subscribe()
+            .wait_for(|held| *held > 0)
+            .await
+            .context("the pod's server is gone")?;
+        Ok(())
+    }
+
+    /// Returns when there is a request inside.
+    pub(super) async fn until_busy(&self) -> Result<()> {
+        self.requests
+            .open
+            .subscribe()
+            .wait_for(|open| *open > 0)
+            .await
+            .context("the pod's server is gone")?;
         Ok(())
     }
 
     /// Lets the held requests go.
     pub(super) fn release(&self) {
-        self.release.send_replace(true);
+        self.requests.release.send_replace(true);
     }
 }
 
-async fn answer(
-    stream: TcpStream,
-    address: IpAddr,
-    held: Arc<watch::Sender<usize>>,
-    mut released: watch::Receiver<bool>,
-) -> Result<()> {
+async fn serve(listener: TcpListener, address: IpAddr, requests: Arc<Requests>) {
+    // Aborted with this task.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Ok((stream, _)) = listener.accept() => {
+                connections.spawn(answer(stream, address, Arc::clone(&requests)));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn answer(stream: TcpStream, address: IpAddr, requests: Arc<Requests>) -> Result<()> {
     let mut stream = BufReader::new(stream);
     let mut path = String::new();
     stream.read_line(&mut path).await?;
@@ -71,13 +118,17 @@ async fn answer(
     while stream.read_line(&mut line).await? > 2 {
         line.clear();
     }
+    requests.open.send_modify(|open| *open += 1);
     if path.contains(HELD) {
-        held.send_modify(|held| *held += 1);
-        released.wait_for(|released| *released).await?;
+        requests.held.send_modify(|held| *held += 1);
+        requests.release.subscribe().wait_for(|released| *released).await?;
+    } else if path.contains(WORK) {
+        tokio::time::sleep(MOMENT).await;
     }
     let body = address.to_string();
     let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/plain";
     stream.write_all(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).await?;
+    requests.open.send_modify(|open| *open -= 1);
     Ok(stream.shutdown().await?)
 }
 

@@ -3,9 +3,9 @@
 //! The protector is a child process with the documented rights. The test plays the controller and the kubelet itself, so
 //! it knows each of its own writes; every other version of a pod is the protector's work and is judged by [`rules`].
 //!
-//! - `subject.rs`: what is tested, and its process
+//! - `subject.rs`: what is tested
 //! - `stage.rs`: a namespace, its pods, and waiting for them
-//! - `actor.rs`: one pod, played; `app.rs`: what answers at its address
+//! - `actor.rs`: one pod, played; `app.rs`: what answers at its address; `load.rs`: requests through the balancer
 //! - `table.rs`: what the balancer routes to, seen from outside
 //! - `rules.rs`: what no version of a pod may show
 //! - `checks/`: the state table of docs/protectors.md, one check after the other
@@ -13,6 +13,7 @@
 mod actor;
 mod app;
 mod checks;
+mod load;
 mod pod;
 mod rules;
 mod stage;
@@ -37,6 +38,8 @@ pub struct Check {
     pub claim: &'static str,
     /// Where to look when it is not.
     pub fix: &'static str,
+    /// Whether it sends requests through the balancer ([`Subject::front`]).
+    pub needs_front: bool,
     run: for<'a> fn(&'a mut Stage) -> BoxFuture<'a, Result<()>>,
 }
 
@@ -53,6 +56,8 @@ pub struct Verdict {
     pub check: &'static Check,
     /// What was seen instead; nothing when the check has passed.
     pub failure: Option<String>,
+    /// Figures of a check that has passed.
+    pub note: Option<String>,
     /// How long it took.
     pub took: Duration,
 }
@@ -63,7 +68,8 @@ pub fn checks() -> &'static [Check] {
     &checks::CHECKS
 }
 
-/// Runs the checks named in `only`, or all of them, and calls `tell` after each. Says whether all have passed.
+/// Runs the checks named in `only`, or all of them, and calls `tell` after each. Says whether all have passed. Checks that
+/// send requests are left out when the subject has no front.
 ///
 /// # Errors
 /// When the test itself cannot go on: the bed does not answer, a name is unknown, the protector cannot be started.
@@ -81,15 +87,19 @@ pub async fn run(
     }
     let mut stage = Stage::set(bed, subject).await?;
     let mut all = true;
-    for check in checks().iter().filter(|check| only.is_empty() || only.iter().any(|name| name == check.name))
-    {
+    let has_front = stage.subject.front.is_some();
+    let chosen = |check: &&Check| match only {
+        [] => has_front || !check.needs_front,
+        only => only.iter().any(|name| name == check.name),
+    };
+    for check in checks().iter().filter(chosen) {
         let start = Instant::now();
         stage.begin()?;
         let outcome = (check.run)(&mut stage).await;
         let breaches = stage.end().await?;
         let failure = judge(outcome, &breaches);
         all &= failure.is_none();
-        tell(&Verdict { check, failure, took: start.elapsed() });
+        tell(&Verdict { check, failure, note: stage.take_note(), took: start.elapsed() });
     }
     Ok(all)
 }

@@ -1,6 +1,7 @@
 //! A namespace, the protector in it, and the pods that are played to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,12 +13,13 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::actor::{Actor, FOREIGN, REFUSES_LOCK, SELECTOR, Written};
-use super::pod::{has_answered, is_back, line};
+use super::pod::{has_answered, has_finalizer, is_back, line, said};
 use super::rules;
-use super::subject::{Environment, Running, Subject, tail};
+use super::subject::{Environment, Subject, tail};
 use super::table::{Sentry, Table, look};
 use crate::bed::Bed;
 use crate::bed::audit::{Entry, Reader};
+use crate::child::Child;
 use crate::scenario::{Kind, Pod, Seen, Watcher};
 
 const RIGHTS: &str = include_str!("rights.yaml");
@@ -35,12 +37,13 @@ pub(super) struct Stage {
     written: Written,
     environment: Environment,
     log: PathBuf,
-    running: Option<Running>,
+    running: Option<Child>,
     table: Option<Table>,
     sentry: Option<Sentry>,
     audit: Reader,
     /// Pods of the check in hand.
     cast: Vec<String>,
+    note: Option<String>,
 }
 
 impl Stage {
@@ -51,13 +54,13 @@ impl Stage {
         bed.apply(RIGHTS, Some(&namespace)).await?;
         bed.apply(REFUSAL, None).await?;
         let kubeconfig = bed.account(&namespace, ACCOUNT).await?;
-        let environment = Environment(vec![
+        let environment: Environment = vec![
             ("KUBECONFIG", kubeconfig.display().to_string()),
             ("PROTECTOR_NAME", subject.name.clone()),
             ("PROTECTOR_NAMESPACE", namespace.clone()),
             ("PROTECTOR_SELECTOR", format!("{}={}", SELECTOR.0, SELECTOR.1)),
             ("PROTECTOR_PORT", subject.port.to_string()),
-        ]);
+        ];
         let pods: Api<DynamicObject> =
             Api::namespaced_with(client.clone(), &namespace, &Kind::Pod.resource());
         let lock = format!("{PROTECTOR_PREFIX}{}", subject.name);
@@ -74,6 +77,7 @@ impl Stage {
             sentry,
             audit: bed.audit(),
             cast: Vec::new(),
+            note: None,
             subject,
             namespace,
             pods,
@@ -102,7 +106,7 @@ impl Stage {
     /// Starts the protector unless it runs.
     pub(super) fn start(&mut self) -> Result<()> {
         if self.running.is_none() {
-            self.running = Some(Running::start(&self.subject.command, &self.environment, &self.log)?);
+            self.running = Some(Child::start(&self.subject.command, &self.environment, &self.log)?);
         }
         Ok(())
     }
@@ -154,9 +158,18 @@ impl Stage {
     }
 
     pub(super) async fn until_registered(&self, actor: &Actor) -> Result<()> {
-        let back = |pod: Option<&Value>| pod.is_some_and(|pod| is_back(pod, &self.lock));
+        // One that writes conditions is heard to the end; a finalizer alone may be the lock and nothing more yet.
+        let speaks = self.speaks();
+        let back = |pod: Option<&Value>| {
+            pod.is_some_and(|pod| is_back(pod, &self.lock) && (!speaks || said(pod, &self.lock).is_some()))
+        };
         self.until(actor, "it is locked, and its condition is absent or True", back).await?;
         self.until_in_table(actor, true).await
+    }
+
+    /// Whether the protector was ever seen to write its condition.
+    fn speaks(&self) -> bool {
+        self.watcher.history().iter().any(|seen| said(&seen.object, &self.lock).is_some())
     }
 
     /// Returns when the drain is answered, and checks that the answer is true.
@@ -168,7 +181,7 @@ impl Stage {
 
     /// Returns when nothing of the protector is on the pod.
     pub(super) async fn until_let_go(&self, actor: &Actor) -> Result<()> {
-        let gone = |pod: Option<&Value>| pod.is_none_or(|pod| !super::pod::has_finalizer(pod, &self.lock));
+        let gone = |pod: Option<&Value>| pod.is_none_or(|pod| !has_finalizer(pod, &self.lock));
         self.until(actor, "its finalizer is taken off", gone).await?;
         self.is_out_of_table(actor, "the finalizer was taken off").await
     }
@@ -268,6 +281,20 @@ impl Stage {
     pub(super) fn requests(&mut self) -> Result<Vec<Entry>> {
         let user = format!("system:serviceaccount:{}:{ACCOUNT}", self.namespace);
         Ok(self.audit.entries()?.into_iter().filter(|entry| entry.user == user).collect())
+    }
+
+    /// Where the balancer takes requests.
+    pub(super) fn front(&self) -> Result<SocketAddr> {
+        self.subject.front.context("the check needs to know where the balancer takes requests: give --front")
+    }
+
+    /// Something to be told when the check has passed.
+    pub(super) fn note(&mut self, note: String) {
+        self.note = Some(note);
+    }
+
+    pub(super) fn take_note(&mut self) -> Option<String> {
+        self.note.take()
     }
 
     /// Before a check.

@@ -1,21 +1,8 @@
-//! What is tested, and its process.
+//! What is tested.
 
-use std::fs::File;
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
-
-use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process_group};
-
-/// Runs the command and dies with it, or with the process that holds the other end of the pipe.
-const KEEPER: &str = r#"
-( eval "$1"; echo "the protector has ended with exit code $?" ) </dev/null &
-read -r _
-kill -s KILL 0
-"#;
 
 /// A protector, and how to reach it.
 #[derive(Debug, Clone)]
@@ -37,54 +24,10 @@ pub struct Subject {
 }
 
 /// The environment of the commands.
-#[derive(Debug, Clone)]
-pub(super) struct Environment(pub(super) Vec<(&'static str, String)>);
-
-impl Environment {
-    pub(super) fn put_on(&self, command: &mut Command) {
-        command.envs(self.0.iter().map(|(name, value)| (*name, value)));
-    }
-}
-
-/// A running protector; it ends with this value.
-#[derive(Debug)]
-pub(super) struct Running {
-    keeper: Child,
-}
-
-impl Running {
-    pub(super) fn start(command: &str, environment: &Environment, log: &Path) -> Result<Self> {
-        let log = File::options().create(true).append(true).open(log)?;
-        let mut keeper = Command::new("sh");
-        environment.put_on(&mut keeper);
-        keeper
-            .args(["-c", KEEPER, "protector", command])
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .process_group(0);
-        Ok(Self { keeper: keeper.spawn().with_context(|| format!("cannot start `{command}`"))? })
-    }
-
-    /// Sends a signal to the protector and whatever it has started.
-    pub(super) fn signal(&self, signal: Signal) {
-        let group = i32::try_from(self.keeper.id()).ok().and_then(Pid::from_raw);
-        if let Some(group) = group {
-            // It may have ended by itself.
-            kill_process_group(group, signal).ok();
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-        self.keeper.wait().ok();
-    }
-}
+pub(super) type Environment = Vec<(&'static str, String)>;
 
 /// The last lines of a log.
-pub(super) fn tail(log: &PathBuf) -> String {
+pub(super) fn tail(log: &Path) -> String {
     const LINES: usize = 12;
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();

@@ -30,7 +30,7 @@ impl Table {
     pub(super) async fn read(&self) -> Result<BTreeSet<IpAddr>> {
         let mut shell = Command::new("sh");
         shell.args(["-c", &self.command]);
-        self.environment.put_on(&mut shell);
+        shell.envs(self.environment.iter().map(|(name, value)| (*name, value)));
         let output = tokio::process::Command::from(shell).output().await?;
         if !output.status.success() {
             bail!("`{}` failed: {}", self.command, String::from_utf8_lossy(&output.stderr));

@@ -17,6 +17,7 @@ mod protectors;
 mod rollback;
 mod scaling;
 mod sets;
+mod several;
 mod story;
 mod timeouts;
 mod unselect;

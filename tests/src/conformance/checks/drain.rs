@@ -1,15 +1,8 @@
 //! Out of the table and back.
 
-use std::time::Duration;
+use anyhow::Result;
 
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
-
-use crate::conformance::app::{self, HELD};
-use crate::conformance::pod::{has_answered, has_finalizer};
 use crate::conformance::stage::Stage;
-
-const WINDOW: Duration = Duration::from_millis(700);
 
 pub(super) async fn answers(stage: &mut Stage) -> Result<()> {
     let (one, two) = (stage.registered().await?, stage.registered().await?);
@@ -44,43 +37,6 @@ pub(super) async fn returns(stage: &mut Stage) -> Result<()> {
         actor.drain().await?;
         actor.open().await?;
         stage.until_registered(&actor).await?;
-    }
-    Ok(())
-}
-
-pub(super) async fn waits_for_requests(stage: &mut Stage) -> Result<()> {
-    let Some(front) = stage.subject.front else { return Ok(()) };
-    let patience = stage.subject.patience;
-    let actor = stage.registered().await?;
-    until_served(stage, front).await?;
-    let request = tokio::spawn(app::get(front, HELD));
-    tokio::time::timeout(patience, actor.app().until_held())
-        .await
-        .context("the balancer does not send a request to the only pod it has")??;
-    let reason = actor.drain().await?;
-    let lock = stage.lock.clone();
-    let silent = |pod: Option<&Value>| {
-        pod.is_some_and(|pod| has_finalizer(pod, &lock) && !has_answered(pod, &lock, &reason))
-    };
-    stage
-        .stays(&actor, "the drain was answered while a request was still in the pod", WINDOW, silent)
-        .await?;
-    actor.app().release();
-    let answer = tokio::time::timeout(patience, request).await.context("the request does not end")??;
-    let from = answer.context("the request that was held by the pod was lost")?;
-    ensure!(from == actor.address().to_string(), "the request was answered by {from}");
-    stage.until_answered(&actor, &reason).await
-}
-
-async fn until_served(stage: &Stage, front: std::net::SocketAddr) -> Result<()> {
-    let end = tokio::time::Instant::now() + stage.subject.patience;
-    while let Err(error) = app::get(front, "/").await {
-        if tokio::time::Instant::now() >= end {
-            bail!(
-                "the protector says that the pod is registered, and the balancer at {front} says: {error:#}"
-            );
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())
 }
