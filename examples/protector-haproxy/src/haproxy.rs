@@ -132,9 +132,10 @@ impl HaProxy {
         Ok(answer.lines().filter(|line| line.starts_with("Pid:") || line.starts_with("Start_time")).collect())
     }
 
+    /// The checks first: who is killed in between leaves a server in maintenance, which is begun again.
     async fn begin_checks(&self, name: &str) -> Result<()> {
-        self.set(name, "state drain").await?;
-        self.order(&self.about("enable health", name, ""), &[""]).await.map(|_| ())
+        self.order(&self.about("enable health", name, ""), &[""]).await?;
+        self.set(name, "state drain").await
     }
 
     async fn set(&self, name: &str, what: &str) -> Result<()> {
