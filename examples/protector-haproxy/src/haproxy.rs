@@ -81,14 +81,12 @@ impl HaProxy {
             Some(server) if server.address != address => {
                 self.deregister(name).await?;
             }
-            // Added by a process that was killed, or a drain that was called off.
-            Some(server) if server.state == State::Maintenance => self.begin_checks(name).await?,
-            Some(server) if server.state == State::Drain => {
-                if server.is_healthy {
-                    self.set(name, "state ready").await?;
-                }
+            Some(server) if server.state == State::Ready => return Ok(server.is_healthy),
+            Some(server) if server.state == State::Drain && server.is_healthy => {
+                self.set(name, "state ready").await?;
             }
-            Some(server) => return Ok(server.is_healthy),
+            // Not checked yet; or added by a process that was killed, or a drain that was called off.
+            Some(_) => self.begin_checks(name).await?,
         }
         Ok(false)
     }
@@ -132,7 +130,7 @@ impl HaProxy {
         Ok(answer.lines().filter(|line| line.starts_with("Pid:") || line.starts_with("Start_time")).collect())
     }
 
-    /// The checks first: who is killed in between leaves a server in maintenance, which is begun again.
+    /// As often as one likes.
     async fn begin_checks(&self, name: &str) -> Result<()> {
         self.order(&self.about("enable health", name, ""), &[""]).await?;
         self.set(name, "state drain").await
