@@ -17,11 +17,18 @@ const LOCK: &str = "protect.cafe.dev/edge-0";
 struct Ground {
     balancer: Balancer,
     pods: Api<Pod>,
-    _protector: Child,
+    environment: [(&'static str, String); 4],
+    protector: Option<Child>,
 }
 
 impl Ground {
     async fn new() -> Self {
+        let mut ground = Self::without_protector().await;
+        ground.protect();
+        ground
+    }
+
+    async fn without_protector() -> Self {
         let (bed, balancer) = (bed().await, Balancer::start().await);
         let namespace = bed.namespace("restart").await.unwrap();
         let environment = [
@@ -30,10 +37,23 @@ impl Ground {
             ("PROTECTOR_NAMESPACE", namespace.clone()),
             ("PROTECTOR_SELECTOR", "app=web".to_owned()),
         ];
-        let protector =
-            Child::start(&balancer.protect(), &environment, &balancer.file("protector.log")).unwrap();
         let pods = Api::namespaced(bed.client().await.unwrap(), &namespace);
-        Self { balancer, pods, _protector: protector }
+        Self { balancer, pods, environment, protector: None }
+    }
+
+    fn protect(&mut self) {
+        let log = self.balancer.file("protector.log");
+        self.protector = Some(Child::start(&self.balancer.protect(), &self.environment, &log).unwrap());
+    }
+
+    /// What HAProxy answers.
+    async fn ask(&self, command: &str) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut socket = tokio::net::UnixStream::connect(self.balancer.socket()).await.unwrap();
+        socket.write_all(format!("{command}\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        answer.trim().to_owned()
     }
 
     /// A pod at an address that answers.
@@ -160,16 +180,39 @@ async fn a_pod_that_loses_its_label_is_let_go() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_a_pod_is_taken_out() {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let ground = Ground::new().await;
     let (own, ghost) = ("127.79.0.5", "127.79.0.6");
     let _app = app(own).await;
     ground.pod("own", own).await;
     ground.until_in_table(&[own]).await;
-    let mut socket = tokio::net::UnixStream::connect(ground.balancer.socket()).await.unwrap();
-    socket.write_all(format!("add server web/ghost {ghost}:8080\n").as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.contains("registered"), "{answer}");
+    assert_eq!(ground.ask(&format!("add server web/ghost {ghost}:8080")).await, "New server registered.");
     ground.until_in_table(&[own]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_protector_left_half_done_is_finished() {
+    let mut ground = Ground::without_protector().await;
+    let steps = [&[][..], &["enable health"], &["drain"], &["enable health", "drain"]];
+    let mut apps = Vec::new();
+    for (steps, number) in steps.iter().zip(10..) {
+        let (name, address) = (format!("half-{number}"), format!("127.79.0.{number}"));
+        apps.push(app(&address).await);
+        ground.pod(&name, &address).await;
+        let uid = ground.pods.get(&name).await.unwrap().metadata.uid.unwrap();
+        let server = format!("web/{name}_{uid}");
+        let added = ground.ask(&format!("add server {server} {address}:8080 check inter 500ms rise 1")).await;
+        assert_eq!(added, "New server registered.");
+        for step in *steps {
+            let command = match *step {
+                "enable health" => format!("enable health {server}"),
+                state => format!("set server {server} state {state}"),
+            };
+            ground.ask(&command).await;
+        }
+    }
+    ground.protect();
+    for (_, number) in steps.iter().zip(10..) {
+        let name = format!("half-{number}");
+        ground.until("registered", async || ground.condition(&name).await.0 == "True").await;
+    }
 }
