@@ -6,4 +6,5 @@
 pub mod bed;
 pub mod child;
 pub mod conformance;
+pub mod crash;
 pub mod scenario;

@@ -11,6 +11,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::Bed;
+use super::install::CONTROLLER_USER;
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -29,6 +30,16 @@ impl Bed {
     /// As [`Bed::client`].
     pub async fn impatient_client(&self) -> Result<Client> {
         let mut config = config(&self.kubeconfig()).await?;
+        config.default_retry = false;
+        Ok(Client::try_from(config)?)
+    }
+
+    /// A new client with the rights of the controller's account, which retries nothing by itself.
+    ///
+    /// # Errors
+    /// When the bed has never been up.
+    pub async fn controller_client(&self) -> Result<Client> {
+        let mut config = config(&self.dir().join(format!("{CONTROLLER_USER}.kubeconfig"))).await?;
         config.default_retry = false;
         Ok(Client::try_from(config)?)
     }

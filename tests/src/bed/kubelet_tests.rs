@@ -9,14 +9,16 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::Bed;
+use crate::scenario::{Kind, Watcher};
 
 const GATE: &str = "cafe.dev/serving";
 
-/// One pod, `web`, in a namespace of its own.
+/// One pod, `web`, in a namespace of its own; sometimes others beside it.
 struct Stage {
     namespace: String,
     pods: Api<Pod>,
     client: kube::Client,
+    watcher: Watcher,
 }
 
 impl Stage {
@@ -24,7 +26,8 @@ impl Stage {
         let bed = Bed::shared().await.unwrap();
         let namespace = bed.namespace("kubelet").await.unwrap();
         let client = bed.client().await.unwrap();
-        Self { pods: Api::namespaced(client.clone(), &namespace), client, namespace }
+        let watcher = Watcher::start(&client, &namespace).await.unwrap();
+        Self { pods: Api::namespaced(client.clone(), &namespace), client, namespace, watcher }
     }
 
     async fn create(&self, name: &str, annotations: Value, spec: Value) {
@@ -42,9 +45,13 @@ impl Stage {
 
     /// The pod as soon as `condition` holds; panics with the pod after half a minute.
     async fn until(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        self.other_until("web", what, condition).await
+    }
+
+    async fn other_until(&self, name: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let end = Instant::now() + Duration::from_secs(30);
         loop {
-            let pod = serde_json::to_value(self.pods.get("web").await.unwrap()).unwrap();
+            let pod = serde_json::to_value(self.pods.get(name).await.unwrap()).unwrap();
             if condition(&pod) {
                 return pod;
             }
@@ -57,23 +64,48 @@ impl Stage {
         self.until("ready", |pod| is(pod, "Ready", "True")).await
     }
 
+    /// Every version of the pod up to this one, in order.
+    async fn versions(&self, last: &Value) -> Vec<Value> {
+        let last: u64 = last["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.watcher.version_of(Kind::Pod, "web").is_none_or(|seen| seen < last) {
+            assert!(Instant::now() < end, "the watch does not bring version {last}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let history = self.watcher.history();
+        let of_pod = history.iter().filter(|seen| seen.kind == Kind::Pod && seen.name == "web");
+        of_pod.filter(|seen| seen.version <= last).map(|seen| Value::clone(&seen.object)).collect()
+    }
+
     async fn patch(&self, patch: Value) {
-        self.pods.patch("web", &PatchParams::default(), &Patch::Strategic(patch)).await.unwrap();
+        self.patch_other("web", patch).await;
+    }
+
+    async fn patch_other(&self, name: &str, patch: Value) {
+        self.pods.patch(name, &PatchParams::default(), &Patch::Strategic(patch)).await.unwrap();
     }
 
     /// W2: another image, and the annotations that tell the kubelet what to do with it.
     async fn update(&self, image: &str, annotations: Value) {
-        self.patch(json!({
+        self.update_other("web", image, annotations).await;
+    }
+
+    async fn update_other(&self, name: &str, image: &str, annotations: Value) {
+        let patch = json!({
             "metadata": { "annotations": annotations },
             "spec": { "containers": [{ "name": "app", "image": image }] },
-        }))
-        .await;
+        });
+        self.patch_other(name, patch).await;
     }
 
     async fn gate(&self, status: &str) {
+        self.gate_of("web", status).await;
+    }
+
+    async fn gate_of(&self, name: &str, status: &str) {
         let condition = json!({ "type": GATE, "status": status });
         let patch = json!({ "status": { "conditions": [condition] } });
-        self.pods.patch_status("web", &PatchParams::default(), &Patch::Strategic(patch)).await.unwrap();
+        self.pods.patch_status(name, &PatchParams::default(), &Patch::Strategic(patch)).await.unwrap();
     }
 }
 
@@ -88,6 +120,21 @@ fn is(pod: &Value, name: &str, status: &str) -> bool {
 
 fn app(pod: &Value) -> &Value {
     &pod["status"]["containerStatuses"][0]
+}
+
+/// When its container was started: its ID ends with that, in milliseconds.
+fn start(pod: &Value) -> u64 {
+    app(pod)["containerID"].as_str().unwrap().rsplit('/').next().unwrap().parse().unwrap()
+}
+
+/// When its container was stopped, in milliseconds, if it ever was.
+fn stop(pod: &Value) -> Option<u64> {
+    let terminated = |state: &str| app(pod)[state]["terminated"]["message"].as_str()?.parse().ok();
+    terminated("state").or_else(|| terminated("lastState"))
+}
+
+fn is_stopped(pod: &Value) -> bool {
+    !app(pod)["state"]["terminated"].is_null()
 }
 
 fn waits(pod: &Value, reason: &str) -> bool {
@@ -114,9 +161,13 @@ async fn ready_follows_the_gate_in_the_kubelets_own_words() {
 #[tokio::test]
 async fn a_ready_false_in_the_kubelets_words_is_left_alone() {
     let stage = Stage::set().await;
-    stage.create("web", json!({}), json!({ "readinessGates": [{ "conditionType": GATE }] })).await;
-    stage.until("started", |pod| is(pod, "ContainersReady", "True")).await;
-    stage.gate("True").await;
+    let gates = json!({ "readinessGates": [{ "conditionType": GATE }] });
+    for name in ["web", "mark"] {
+        stage.create(name, json!({}), gates.clone()).await;
+        stage.other_until(name, "started", |pod| is(pod, "ContainersReady", "True")).await;
+        stage.gate_of(name, "True").await;
+        stage.other_until(name, "ready", |pod| is(pod, "Ready", "True")).await;
+    }
     let pod = stage.until_ready().await;
     let now = "2026-01-01T00:00:00Z";
     let drained = json!({ "status": { "conditions": [
@@ -127,7 +178,11 @@ async fn a_ready_false_in_the_kubelets_words_is_left_alone() {
     ]}});
     let written =
         stage.pods.patch_status("web", &PatchParams::default(), &Patch::Strategic(drained)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // The kubelet hears of all pods in one stream: once it has answered these, it has let the former pass.
+    for (gate, ready) in [("False", "False"), ("True", "True"), ("False", "False")] {
+        stage.gate_of("mark", gate).await;
+        stage.other_until("mark", "answered", |pod| is(pod, "Ready", ready)).await;
+    }
     let later = stage.pods.get("web").await.unwrap();
     assert_eq!(later.metadata.resource_version, written.metadata.resource_version);
 }
@@ -135,18 +190,28 @@ async fn a_ready_false_in_the_kubelets_words_is_left_alone() {
 #[tokio::test]
 async fn a_new_image_is_a_new_container_after_the_restart_time() {
     let stage = Stage::set().await;
-    stage.create("web", json!({}), json!({})).await;
+    for name in ["web", "clock", "later"] {
+        stage.create(name, json!({}), json!({})).await;
+        stage.other_until(name, "ready", |pod| is(pod, "Ready", "True")).await;
+    }
     let before = stage.until_ready().await;
     stage.update("app:v2", json!({ "sim.cafe.dev/restart": "2s" })).await;
-    let begin = Instant::now();
-    let stopped = stage.until("stopped", |pod| !app(pod)["state"]["terminated"].is_null()).await;
-    assert!(is(&stopped, "Ready", "False"));
-    assert_eq!(stopped["status"]["observedGeneration"], stopped["metadata"]["generation"]);
-    // A write in between does not begin the wait anew.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    stage.until("stopped", |pod| stop(pod).is_some()).await;
+    // Some time later another pod begins to wait as long, and then this one is written to.
+    stage.update_other("clock", "app:v2", json!({ "sim.cafe.dev/restart": "1500ms" })).await;
+    stage.other_until("clock", "started again", |pod| app(pod)["restartCount"] == 1).await;
+    stage.update_other("later", "app:v2", json!({ "sim.cafe.dev/restart": "2s" })).await;
+    stage.other_until("later", "stopped", |pod| stop(pod).is_some()).await;
     stage.patch(json!({ "metadata": { "labels": { "touched": "yes" } } })).await;
-    let after = stage.until_ready().await;
-    assert!((1_900..3_400).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    let after = stage.until("started again", |pod| app(pod)["restartCount"] == 1).await;
+    let later = stage.other_until("later", "started again", |pod| app(pod)["restartCount"] == 1).await;
+    let versions = stage.versions(&after).await;
+    let stopped = versions.iter().find(|pod| is_stopped(pod)).unwrap();
+    assert!(is(stopped, "Ready", "False"));
+    assert_eq!(stopped["status"]["observedGeneration"], stopped["metadata"]["generation"]);
+    assert!(start(&after) >= stop(stopped).unwrap() + 2_000, "{} after {stopped:#}", start(&after));
+    // A write in between does not begin the wait anew.
+    assert!(start(&after) < start(&later), "{} before {}", start(&after), start(&later));
     assert_eq!(app(&after)["image"], "app:v2");
     assert_eq!(app(&after)["restartCount"], 1);
     assert_ne!(app(&after)["containerID"], app(&before)["containerID"]);
@@ -212,17 +277,16 @@ async fn a_pod_is_born_crashing_and_recovers() {
 #[tokio::test]
 async fn a_probe_succeeds_late_at_birth_and_after_an_update() {
     let stage = Stage::set().await;
-    stage.create("web", json!({ "sim.cafe.dev/ready-delay": "1s" }), json!({})).await;
+    stage.create("web", json!({ "sim.cafe.dev/ready-delay": "300ms" }), json!({})).await;
+    stage.until_ready().await;
+    stage.update("app:v2", json!({})).await;
+    let last = stage.until("ready", |pod| app(pod)["image"] == "app:v2" && is(pod, "Ready", "True")).await;
+    let versions = stage.versions(&last).await;
     for image in ["app:v1", "app:v2"] {
-        if image != "app:v1" {
-            stage.update(image, json!({})).await;
-        }
-        let runs = |pod: &Value| app(pod)["image"] == image && !app(pod)["state"]["running"].is_null();
-        let pod = stage.until("running", runs).await;
-        let begin = Instant::now();
-        assert_eq!((&app(&pod)["started"], &app(&pod)["ready"]), (&json!(true), &json!(false)));
-        stage.until_ready().await;
-        assert!(begin.elapsed() >= Duration::from_millis(400), "{:?}", begin.elapsed());
+        let runs = |pod: &&Value| app(pod)["image"] == image && !app(pod)["state"]["running"].is_null();
+        let first = versions.iter().find(runs).unwrap();
+        assert_eq!((&app(first)["started"], &app(first)["ready"]), (&json!(true), &json!(false)), "{image}");
+        assert!(!is(first, "Ready", "True"), "{image}");
     }
 }
 
@@ -276,7 +340,7 @@ async fn a_deleted_pod_stops_at_once_and_goes_when_its_finalizers_are_gone() {
     stage.until_ready().await;
     stage.patch(json!({ "metadata": { "finalizers": ["protect.cafe.dev/test"] } })).await;
     stage.pods.delete("web", &DeleteParams::default()).await.unwrap();
-    let pod = stage.until("stopped", |pod| !app(pod)["state"]["terminated"].is_null()).await;
+    let pod = stage.until("stopped", is_stopped).await;
     assert!(is(&pod, "Ready", "False"));
     let patch = json!({ "metadata": { "finalizers": null } });
     stage.pods.patch("web", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();

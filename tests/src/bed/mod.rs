@@ -15,6 +15,7 @@ mod kubelet_tests;
 mod lifecycle;
 #[cfg(test)]
 mod lifecycle_tests;
+mod lone_controller;
 mod nodes;
 mod options;
 mod ports;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+pub use lone_controller::LoneController;
 pub use nodes::CELL_LABEL;
 pub use options::Options;
 
