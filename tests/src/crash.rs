@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use anyhow::Result;
 use axum::Router;
@@ -99,8 +100,13 @@ impl Proxy {
         let listener = listener.tap_io(|stream| {
             let _ = stream.set_nodelay(true);
         });
-        let tap =
-            Arc::new(Tap { upstream, point, count: Mutex::default(), reached: watch::Sender::new(None) });
+        let tap = Arc::new(Tap {
+            upstream,
+            point,
+            begin: Instant::now(),
+            count: Mutex::default(),
+            reached: watch::Sender::new(None),
+        });
         let router = Router::new().fallback(pass).with_state(Arc::clone(&tap));
         let serve = axum::serve(listener, router).into_future().unwrap_or_else(|_| ());
         Ok(Self { address, tap, server: tokio::spawn(serve) })
@@ -129,6 +135,12 @@ impl Proxy {
         self.tap.count().faults.clone()
     }
 
+    /// Every request and what was answered, watches included, with the milliseconds since this proxy began.
+    #[must_use]
+    pub fn requests(&self) -> Vec<String> {
+        self.tap.count().requests.clone()
+    }
+
     /// Returns when the time of the controller has come, with the write at which it dies.
     pub async fn reached(&self) -> Write {
         let mut reached = self.tap.reached.subscribe();
@@ -144,11 +156,13 @@ struct Count {
     armed: bool,
     writes: Vec<Write>,
     faults: Vec<String>,
+    requests: Vec<String>,
 }
 
 struct Tap {
     upstream: Client,
     point: Option<Point>,
+    begin: Instant,
     count: Mutex<Count>,
     reached: watch::Sender<Option<Write>>,
 }
@@ -193,7 +207,11 @@ impl Tap {
             let request = Request::from_parts(parts, kube::client::Body::from(body));
             anyhow::Ok(self.upstream.send(request).await?)
         };
-        match answer.await {
+        let begin = self.begin.elapsed().as_millis();
+        let answer = answer.await;
+        let code = answer.as_ref().map_or(StatusCode::BAD_GATEWAY, Response::status).as_u16();
+        self.count().requests.push(format!("{begin}-{} {code} {what}", self.begin.elapsed().as_millis()));
+        match answer {
             Ok(answer) => {
                 let mut answer = answer.map(Body::new);
                 remove_framing(answer.headers_mut());

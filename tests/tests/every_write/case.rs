@@ -41,12 +41,15 @@ pub(crate) async fn play<S: Story>(
         played = case.play::<S>(point) => played,
         ended = S::beside(&web) => ended.and_then(|()| bail!("what goes on beside the story has ended")),
     };
-    let logs = case.tell_logs();
     let cleared = clear(&web).await;
-    let outcome = played.with_context(|| format!("namespace {}\n{logs}", web.namespace()))?;
-    cleared?;
-    case.remove_logs();
-    Ok(outcome)
+    match played {
+        Ok(outcome) => {
+            cleared?;
+            case.remove_logs();
+            Ok(outcome)
+        }
+        Err(error) => bail!("{error:#}\n{}", case.tell_logs()),
+    }
 }
 
 struct Case<'a> {
@@ -97,7 +100,8 @@ impl Case<'_> {
             self.web_is_looked_at_anew().await?;
             self.check::<S>(before).await
         };
-        next.survives(rest).await.with_context(|| format!("died at {write}"))?;
+        let ended = next.survives(rest).await;
+        ended.with_context(|| format!("died at {write}\nthen: {}", next.proxy.requests().join("\n")))?;
         Ok(Outcome::Died(write))
     }
 

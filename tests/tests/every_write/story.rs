@@ -66,8 +66,7 @@ impl End {
 
     /// The pod was drained and its image changed so often, and each change is one start of its container.
     pub(crate) fn pod_was_updated(&self, pod: Pod<'_>, drains: usize, updates: usize) -> Result<()> {
-        let of = |all: &BTreeMap<String, usize>| all.get(pod.name()).copied().unwrap_or_default();
-        let (drained, updated) = (of(&self.verdict.drains), of(&self.verdict.updates));
+        let (drained, updated) = self.moves(pod);
         let restarts = usize::try_from(pod.restarts())?;
         ensure!(
             (drained, updated, restarts) == (drains, updates, updates),
@@ -76,6 +75,12 @@ impl End {
             pod.name()
         );
         Ok(())
+    }
+
+    /// How often the pod was drained, and how often its image was changed.
+    pub(crate) fn moves(&self, pod: Pod<'_>) -> (usize, usize) {
+        let of = |all: &BTreeMap<String, usize>| all.get(pod.name()).copied().unwrap_or_default();
+        (of(&self.verdict.drains), of(&self.verdict.updates))
     }
 
     /// The CafeDeployment has exactly these revisions.

@@ -30,7 +30,7 @@ pub(crate) async fn sweep<S: Story>() -> Result<()> {
     let sweep = Sweep { ground, upstream: ground.bed.controller_client().await? };
     match asked {
         None => sweep.all::<S>().await,
-        Some(Asked { point: Some(point), .. }) => sweep.one::<S>(point).await,
+        Some(Asked { point: Some(point), times, .. }) => sweep.cases::<S>(vec![point; times]).await,
         Some(Asked { point: None, .. }) => {
             for (n, write) in sweep.undisturbed::<S>().await?.iter().enumerate() {
                 tell(format_args!("{}:{} {write}", S::NAME, n + 1));
@@ -55,24 +55,37 @@ impl Sweep {
             .await?;
         let writes = shortest.iter().map(Vec::len).min().unwrap_or_default();
         ensure!(writes > 0, "{}: the controller wrote nothing through the proxy", S::NAME);
-        let points = (1..=writes)
-            .flat_map(|write| [Moment::Before, Moment::After].map(|moment| Point { write, moment }));
-        let failures: Vec<String> = futures::stream::iter(points)
-            .map(|point| self.one::<S>(point))
-            .buffer_unordered(64)
-            .filter_map(async |result| result.err().map(|error| format!("{error:#}")))
-            .take(ENOUGH)
-            .collect()
-            .await;
-        if !failures.is_empty() {
-            bail!("{} of {} cases failed, or more:\n\n{}", failures.len(), writes * 2, failures.join("\n\n"));
-        }
+        let points: Vec<Point> = (1..=writes)
+            .flat_map(|write| [Moment::Before, Moment::After].map(|moment| Point { write, moment }))
+            .collect();
+        self.cases::<S>(points).await?;
         tell(format_args!(
             "{}: the controller died before and after each of {writes} writes: {} cases, {:.1} s",
             S::NAME,
             writes * 2,
             start.elapsed().as_secs_f64()
         ));
+        Ok(())
+    }
+
+    /// Plays these cases side by side, as far as there are seats.
+    async fn cases<S: Story>(&self, points: Vec<Point>) -> Result<()> {
+        let cases = points.len();
+        let failures: Vec<String> = futures::stream::iter(points)
+            .map(|point| self.one::<S>(point))
+            .buffer_unordered(cases.max(1))
+            .filter_map(async |result| result.err().map(|error| format!("{error:#}")))
+            .inspect(|failure| tell(failure.lines().next().unwrap_or_default()))
+            .take(ENOUGH)
+            .collect()
+            .await;
+        ensure!(
+            failures.is_empty(),
+            "{} of {cases} cases failed{}:\n\n{}",
+            failures.len(),
+            if failures.len() == ENOUGH { ", the rest was not played to the end" } else { "" },
+            failures.join("\n\n")
+        );
         Ok(())
     }
 
@@ -86,6 +99,7 @@ impl Sweep {
         }
     }
 
+    /// One case, tried again when its point was not reached.
     async fn one<S: Story>(&self, point: Point) -> Result<()> {
         let name = format!("CAFE_CRASH={}:{point}", S::NAME);
         for _ in 0..TRIES {
@@ -99,32 +113,34 @@ impl Sweep {
     }
 }
 
-/// What `CAFE_CRASH` asks for: `release`, or `release:17:before`.
+/// What `CAFE_CRASH` asks for: `release`, `release:17:before`, or `release:17:before:20` for twenty times.
 struct Asked {
     story: String,
     point: Option<Point>,
+    times: usize,
 }
 
 impl Asked {
     #[allow(clippy::disallowed_methods, reason = "a test runner takes no arguments of ours")]
     fn read() -> Result<Option<Self>> {
         let Ok(text) = std::env::var("CAFE_CRASH") else { return Ok(None) };
-        let parts: Vec<&str> = text.split(':').collect();
-        let moment = |word: &str| match word {
-            "before" => Ok(Moment::Before),
-            "after" => Ok(Moment::After),
-            _ => bail!("CAFE_CRASH={text}: a death is `before` or `after` a write"),
+        let number =
+            |word: &str| word.parse().with_context(|| format!("CAFE_CRASH={text}: {word:?} is no number"));
+        let point = |write: &str, word: &str| {
+            let moment = match word {
+                "before" => Moment::Before,
+                "after" => Moment::After,
+                _ => bail!("CAFE_CRASH={text}: a death is `before` or `after` a write"),
+            };
+            Ok(Some(Point { write: number(write)?, moment }))
         };
-        let (story, point) = match parts.as_slice() {
-            [story] => (*story, None),
-            [story, write, word] => {
-                let write =
-                    write.parse().with_context(|| format!("CAFE_CRASH={text}: {write} is no number"))?;
-                (*story, Some(Point { write, moment: moment(word)? }))
-            }
-            _ => bail!("CAFE_CRASH={text}: say `release` or `release:17:before`"),
+        let (story, point, times) = match text.split(':').collect::<Vec<_>>().as_slice() {
+            [story] => (*story, None, 1),
+            [story, write, word] => (*story, point(write, word)?, 1),
+            [story, write, word, times] => (*story, point(write, word)?, number(times)?),
+            _ => bail!("CAFE_CRASH={text}: say `release`, `release:17:before` or `release:17:before:20`"),
         };
-        Ok(Some(Self { story: story.to_owned(), point }))
+        Ok(Some(Self { story: story.to_owned(), point, times }))
     }
 }
 

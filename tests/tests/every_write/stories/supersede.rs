@@ -37,7 +37,7 @@ impl Story for Supersede {
         ensure!(end.view.identities() == end.before, "other pods than before: {:?}", end.before);
         let mut moves: BTreeMap<usize, usize> = BTreeMap::new();
         for pod in end.view.pods() {
-            let updates = end.verdict.updates.get(pod.name()).copied().unwrap_or_default();
+            let (_, updates) = end.moves(pod);
             end.pod_was_updated(pod, updates, updates)?;
             *moves.entry(updates).or_default() += 1;
         }
