@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    observe::slim::{PodObject, SliceObject},
+    observe::slim::{PodObject, SetObject, SliceObject},
     watch::{Frame, Observed},
 };
 
@@ -120,6 +120,28 @@ fn a_write_that_met_something_newer_keeps_its_pod_busy_until_that_is_seen() {
     assert!(world.writes.is_busy(key(1)));
     pods(&mut world, Event::Apply(pod(1, 7)));
     assert!(!world.writes.is_busy(key(1)));
+}
+
+#[test]
+fn a_set_whose_cafedeployment_lost_a_race_for_it_is_planned_once_the_write_has_ended() {
+    let set = |rv: u64| -> SetObject {
+        serde_json::from_value(json!({
+            "apiVersion": "cafe.dev/v1alpha1", "kind": "InPlaceSet",
+            "metadata": {"name": "web", "namespace": "shop", "uid": SET, "resourceVersion": rv.to_string()},
+            "spec": {"replicas": 1, "selector": {}, "template": {}},
+        }))
+        .unwrap()
+    };
+    let mut world = World::default();
+    let uid: Uid = SET.parse().unwrap();
+    world.see_set(set(5));
+    world.begin_write(uid);
+    world.see_set(set(6));
+    world.take_dirty();
+    world.end_write(uid);
+    world.fell_behind(Kind::Set, uid, 5);
+    assert!(!world.writes.is_busy(uid), "the newer version is known");
+    assert_eq!(world.take_dirty().into_iter().collect::<Vec<_>>(), [Owner::Set(uid)]);
 }
 
 #[test]

@@ -57,9 +57,13 @@ impl super::World {
         self.writes.begin(uid);
     }
 
-    /// The write's outcome is known and seen.
+    /// The write's outcome is known and seen. An InPlaceSet that its CafeDeployment has written to is planned itself now: the
+    /// frame that would have had it planned may have come while it was busy.
     pub(crate) fn end_write(&mut self, uid: Uid) {
         self.writes.end(uid);
+        if self.sets.contains_key(&uid) {
+            self.mark(super::Owner::Set(uid));
+        }
     }
 
     /// The write was decided on `rv`, which is no longer true: not to be decided about until something newer is seen.
