@@ -73,6 +73,7 @@ impl Case<'_> {
             let installed = |view: &View| view.is_settled() && view.endpoints().len() == view.pods.len();
             life.survives(self.web.wait_until("installed", installed)).await?;
             before = self.web.look().await?.identities();
+            life.survives(S::prepare(self.web)).await?;
             life.proxy.arm();
         }
         let mut story = std::pin::pin!(S::play(self.web));
@@ -163,8 +164,8 @@ impl Case<'_> {
             &kube::api::GroupVersionKind::gvk("apps", "v1", "ControllerRevision"),
             "controllerrevisions",
         );
-        let client = self.ground.bed.client().await?;
-        let api: Api<DynamicObject> = Api::namespaced_with(client, self.web.namespace(), &resource);
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.upstream.clone(), self.web.namespace(), &resource);
         let all = api.list(&ListParams::default()).await?.items;
         let of_deployment = |revision: &&DynamicObject| {
             let owners = revision.metadata.owner_references.iter().flatten();

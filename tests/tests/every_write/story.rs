@@ -16,6 +16,11 @@ pub(crate) trait Story {
     /// What is installed.
     fn manifest() -> Value;
 
+    /// What has happened before the story begins: its deaths belong to another story.
+    async fn prepare(_web: &Workload) -> Result<()> {
+        Ok(())
+    }
+
     /// Does what people do and waits for what they wait for.
     async fn play(web: &Workload) -> Result<()>;
 

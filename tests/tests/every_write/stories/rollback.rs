@@ -1,4 +1,4 @@
-//! A rollback while a pod of the second group is out of traffic.
+//! A rollback while a pod of the second group is out of traffic. The way there is the story of the release.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,16 @@ impl Story for Rollback {
         one_by_one(4)
     }
 
-    async fn play(web: &Workload) -> Result<()> {
+    async fn prepare(web: &Workload) -> Result<()> {
         web.release("v2").await?;
         web.wait_for_gate("2/1").await?;
         web.confirm("2/1").await?;
         let inside = |view: &View| view.group() == 2 && view.pods().any(|pod| pod.drain().is_some());
         web.wait_until("inside group 2", inside).await?;
+        Ok(())
+    }
+
+    async fn play(web: &Workload) -> Result<()> {
         web.roll_back().await?;
         web.wait_until_settled().await?;
         Ok(())

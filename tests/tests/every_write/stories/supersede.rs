@@ -1,4 +1,4 @@
-//! A release that takes the place of another one at its first gate.
+//! A release that takes the place of another one at its first gate. The way there is the story of the release.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,13 @@ impl Story for Supersede {
         one_by_one(3)
     }
 
-    async fn play(web: &Workload) -> Result<()> {
+    async fn prepare(web: &Workload) -> Result<()> {
         web.release("v2").await?;
         web.wait_for_gate("2/1").await?;
+        Ok(())
+    }
+
+    async fn play(web: &Workload) -> Result<()> {
         web.release("v3").await?;
         let view = web.wait_for_gate("3/1").await?;
         let (new, old) = (view.serving_in_all("v3"), view.serving_in_all("v2"));
