@@ -16,7 +16,7 @@ use cafe_tests::conformance::{self, Subject, Verdict};
 /// (127.77.x.y), where something answers HTTP.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The protector's name: `<name>` in protect.cafe.dev/<name>.
+    /// The protector's name: what follows `protect.cafe.dev/` in its finalizer.
     #[arg(long, default_value = "conformance")]
     name: String,
     /// The shell command that runs the protector.

@@ -1,7 +1,7 @@
 //! The conformance test for protectors: plays pods through every state and watches what a protector does about it.
 //!
 //! The protector is a child process with the documented rights. The test plays the controller and the kubelet itself, so
-//! it knows each of its own writes; every other version of a pod is the protector's work and is judged by [`rules`].
+//! it knows each of its own writes; every other version of a pod is the protector's work and is judged by `rules.rs`.
 //!
 //! - `subject.rs`: what is tested
 //! - `stage.rs`: a namespace, its pods, and waiting for them
