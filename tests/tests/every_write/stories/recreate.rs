@@ -1,4 +1,4 @@
-//! A release that makes every pod anew, its gate confirmed beforehand.
+//! A release without gates that makes every pod anew.
 
 use anyhow::{Result, ensure};
 use cafe_tests::scenario::{Workload, merge};
@@ -14,13 +14,13 @@ impl Story for Recreate {
 
     fn manifest() -> Value {
         let mut manifest = one_by_one(3);
-        merge(&mut manifest, &json!({ "spec": { "strategy": { "podUpdatePolicy": "Recreate" } } }));
+        let strategy = json!({ "podUpdatePolicy": "Recreate", "needWaitingForConfirm": false });
+        merge(&mut manifest, &json!({ "spec": { "strategy": strategy } }));
         manifest
     }
 
     async fn play(web: &Workload) -> Result<()> {
         web.release("v2").await?;
-        web.confirm("2/all").await?;
         web.wait_until_settled().await?;
         Ok(())
     }
