@@ -5,6 +5,7 @@ mod conformance;
 mod demo;
 mod down;
 mod r#gen;
+mod model;
 mod test;
 mod up;
 
@@ -23,6 +24,7 @@ enum Verb {
     Demo(demo::Args),
     Check(check::Args),
     Test(test::Args),
+    Model(model::Args),
     Gen(r#gen::Args),
     Up(up::Args),
     Down(down::Args),
@@ -34,6 +36,7 @@ fn main() -> std::process::ExitCode {
         Verb::Demo(args) => demo::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Test(args) => test::run(args),
+        Verb::Model(args) => model::run(args),
         Verb::Gen(args) => r#gen::run(args),
         Verb::Up(args) => up::run(args),
         Verb::Down(args) => down::run(args),
