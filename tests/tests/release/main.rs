@@ -14,6 +14,7 @@ mod offline;
 mod people;
 mod pods;
 mod protectors;
+mod restart;
 mod rollback;
 mod scaling;
 mod sets;
