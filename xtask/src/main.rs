@@ -4,6 +4,7 @@ mod check;
 mod conformance;
 mod demo;
 mod down;
+mod e2e;
 mod r#gen;
 mod model;
 mod test;
@@ -29,6 +30,7 @@ enum Verb {
     Up(up::Args),
     Down(down::Args),
     ProtectorConformance(conformance::Args),
+    E2e(e2e::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -41,6 +43,7 @@ fn main() -> std::process::ExitCode {
         Verb::Up(args) => up::run(args),
         Verb::Down(args) => down::run(args),
         Verb::ProtectorConformance(args) => conformance::run(args),
+        Verb::E2e(args) => e2e::run(args),
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

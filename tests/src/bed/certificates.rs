@@ -10,11 +10,15 @@ use rcgen::{
 };
 
 /// Who gets a client certificate: file name, common name (the user), organisation (the group).
-const CLIENTS: [(&str, &str, Option<&str>); 4] = [
+const CLIENTS: [(&str, &str, Option<&str>); 7] = [
     ("admin", "admin", Some("system:masters")),
     ("kube-controller-manager", "system:kube-controller-manager", None),
     ("kube-scheduler", "system:kube-scheduler", None),
     ("kwok", "kwok", Some("system:masters")),
+    // Of real nodes.
+    ("cella-1", "system:node:cella-1", Some("system:nodes")),
+    ("cellb-1", "system:node:cellb-1", Some("system:nodes")),
+    ("kube-proxy", "system:kube-proxy", None),
 ];
 
 /// The users that have a client certificate.

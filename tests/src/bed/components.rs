@@ -1,22 +1,14 @@
-//! The Kubernetes binaries: built once from `tests/controlplane/go.mod`, kept in a cache keyed by its hash.
+//! The Kubernetes binaries, built once: those of the control plane from `tests/controlplane/go.mod`, and, only when real
+//! nodes are asked for, those of a node, whose container runtime has a module of its own (`tests/node/go.mod`).
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use sha2::{Digest, Sha256};
+use anyhow::{Result, bail};
 
-use super::go_build;
-
-/// A binary and the Go package it is built from.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Binary {
-    pub(super) name: &'static str,
-    pub(super) package: &'static str,
-}
+use super::store::{Binary, Store};
 
 /// Everything a bed needs.
-const BINARIES: [Binary; 7] = [
+const CONTROL_PLANE: [Binary; 7] = [
     Binary { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver" },
     Binary { name: "kube-controller-manager", package: "k8s.io/kubernetes/cmd/kube-controller-manager" },
     Binary { name: "kube-scheduler", package: "k8s.io/kubernetes/cmd/kube-scheduler" },
@@ -26,12 +18,28 @@ const BINARIES: [Binary; 7] = [
     Binary { name: "etcd", package: "go.etcd.io/etcd/server/v3" },
 ];
 
+/// What a real node needs of Kubernetes: the same module, so that it is of the control plane's version.
+const NODE: [Binary; 2] = [
+    Binary { name: "kubelet", package: "k8s.io/kubernetes/cmd/kubelet" },
+    Binary { name: "kube-proxy", package: "k8s.io/kubernetes/cmd/kube-proxy" },
+];
+
+/// What runs a real node's containers; it does not compile against the module graph of Kubernetes.
+const RUNTIME: [Binary; 3] = [
+    Binary { name: "containerd", package: "github.com/containerd/containerd/v2/cmd/containerd" },
+    Binary {
+        name: "containerd-shim-runc-v2",
+        package: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+    },
+    Binary { name: "ctr", package: "github.com/containerd/containerd/v2/cmd/ctr" },
+];
+
 /// Where the binaries are.
 #[derive(Debug, Clone)]
 pub struct Components {
     /// `KUBEBUILDER_ASSETS`, asked first.
     assets: Option<PathBuf>,
-    cache: PathBuf,
+    store: Store,
 }
 
 impl Components {
@@ -40,7 +48,8 @@ impl Components {
     /// # Errors
     /// When there is no place for a cache, or `KUBEBUILDER_ASSETS` names no folder.
     pub fn locate() -> Result<Self> {
-        Ok(Self { assets: assets()?, cache: cache_root()?.join("controlplane").join(hash(&module_dir())?) })
+        let what = "the Kubernetes components, once (about six minutes on two cores)";
+        Ok(Self { assets: assets()?, store: Store::locate("controlplane", what)? })
     }
 
     /// Builds what neither `KUBEBUILDER_ASSETS` nor the cache has, with progress on stderr. Only one process builds at
@@ -49,59 +58,57 @@ impl Components {
     /// # Errors
     /// When Go is missing or too old, the build fails, or the cache cannot be written.
     pub fn ensure(&self) -> Result<()> {
-        if self.missing().is_empty() {
-            return Ok(());
-        }
-        let _lock = self.lock()?;
-        // Another process may have built them while we waited.
-        let missing = self.missing();
-        if missing.is_empty() { Ok(()) } else { self.build(&module_dir(), &missing) }
+        self.store.ensure(|| self.missing(&CONTROL_PLANE))
     }
 
     /// The path of a binary: `etcd`, `kube-apiserver`, `kubectl`, `helm`, ...
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         let asset = self.assets.as_ref().map(|assets| assets.join(name)).filter(|file| file.is_file());
-        asset.unwrap_or_else(|| self.bin().join(name))
+        asset.unwrap_or_else(|| self.store.path(name))
     }
 
-    fn bin(&self) -> PathBuf {
-        self.cache.join("bin")
-    }
-
-    fn missing(&self) -> Vec<Binary> {
-        BINARIES.into_iter().filter(|binary| !self.path(binary.name).is_file()).collect()
-    }
-
-    fn lock(&self) -> Result<File> {
-        fs::create_dir_all(&self.cache)
-            .with_context(|| format!("cannot create the cache folder {}", self.cache.display()))?;
-        let file = File::create(self.cache.join("lock"))?;
-        if file.try_lock().is_err() {
-            eprintln!("Waiting for another process that is building the Kubernetes components ...");
-            file.lock().context("cannot lock the cache of Kubernetes components")?;
-        }
-        Ok(file)
-    }
-
-    fn build(&self, module: &Path, missing: &[Binary]) -> Result<()> {
-        // Built aside and moved, so that an interrupted build never leaves half a binary in place.
-        let aside = self.cache.join("building");
-        fs::create_dir_all(&aside)?;
-        fs::create_dir_all(self.bin())?;
-        go_build::build(module, missing, &aside)?;
-        for binary in missing {
-            fs::rename(aside.join(binary.name), self.bin().join(binary.name))
-                .with_context(|| format!("the build made no binary `{}`", binary.name))?;
-        }
-        fs::remove_dir_all(&aside)?;
-        Ok(())
+    fn missing(&self, binaries: &[Binary]) -> Vec<Binary> {
+        binaries.iter().filter(|binary| !self.path(binary.name).is_file()).copied().collect()
     }
 }
 
-/// The module that pins the versions.
-fn module_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("controlplane")
+/// Where the binaries of a real node are.
+#[derive(Debug, Clone)]
+pub struct NodeComponents {
+    kubernetes: Components,
+    runtime: Store,
+}
+
+impl NodeComponents {
+    /// Where the components are, or will be once they are built.
+    ///
+    /// # Errors
+    /// As [`Components::locate`].
+    pub fn locate() -> Result<Self> {
+        let what = "containerd, once (about two minutes on two cores)";
+        Ok(Self { kubernetes: Components::locate()?, runtime: Store::locate("node", what)? })
+    }
+
+    /// Builds what is missing of the control plane and of the node, as [`Components::ensure`] does.
+    ///
+    /// # Errors
+    /// As [`Components::ensure`].
+    pub fn ensure(&self) -> Result<()> {
+        let kubernetes = &self.kubernetes;
+        kubernetes
+            .store
+            .ensure(|| [kubernetes.missing(&CONTROL_PLANE), kubernetes.missing(&NODE)].concat())?;
+        let missing = |binary: &&Binary| !self.runtime.path(binary.name).is_file();
+        self.runtime.ensure(|| RUNTIME.iter().filter(missing).copied().collect())
+    }
+
+    /// The path of a binary: `kubelet`, `kube-proxy`, `containerd`, `ctr`, ...
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        let is_runtime = RUNTIME.iter().any(|binary| binary.name == name);
+        if is_runtime { self.runtime.path(name) } else { self.kubernetes.path(name) }
+    }
 }
 
 fn assets() -> Result<Option<PathBuf>> {
@@ -113,23 +120,4 @@ fn assets() -> Result<Option<PathBuf>> {
         bail!("KUBEBUILDER_ASSETS names {}, which is no folder: correct or unset it", assets.display());
     }
     Ok(Some(assets))
-}
-
-fn cache_root() -> Result<PathBuf> {
-    if let Some(cache) =
-        std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute())
-    {
-        return Ok(cache.join("cafe"));
-    }
-    let home = std::env::home_dir().context("no home folder for the cache: set HOME or XDG_CACHE_HOME")?;
-    Ok(home.join(".cache/cafe"))
-}
-
-fn hash(module: &Path) -> Result<String> {
-    let mut hasher = Sha256::new();
-    for file in ["go.mod", "go.sum"] {
-        let file = module.join(file);
-        hasher.update(fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?);
-    }
-    Ok(hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }

@@ -29,14 +29,30 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// When it does not compile.
 pub fn build(release: bool) -> Result<PathBuf> {
     let mut command = cargo();
-    command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--package", PACKAGE, "--bin", PACKAGE, "--message-format=json-render-diagnostics"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+    command.arg("build");
     if release {
         command.arg("--release");
     }
+    build_binary(command, PACKAGE, PACKAGE)
+}
+
+/// Builds an example, whose binary is named like its package, as [`build`] does.
+///
+/// # Errors
+/// When it does not compile.
+pub fn build_example(package: &str) -> Result<PathBuf> {
+    let mut command = cargo();
+    command.arg("build");
+    build_binary(command, package, package)
+}
+
+/// Runs a `cargo build` for one binary of the workspace and returns where cargo put it.
+pub(crate) fn build_binary(mut command: Command, package: &str, name: &str) -> Result<PathBuf> {
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["--package", package, "--bin", name, "--message-format=json-render-diagnostics"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
     let mut child = command.spawn().context("cannot run cargo")?;
     let mut binary = None;
     if let Some(stdout) = child.stdout.take() {
@@ -46,9 +62,9 @@ pub fn build(release: bool) -> Result<PathBuf> {
         }
     }
     if !child.wait()?.success() {
-        bail!("the controller does not compile");
+        bail!("{package} does not compile");
     }
-    binary.with_context(|| format!("cargo built no binary `{PACKAGE}`"))
+    binary.with_context(|| format!("cargo built no binary `{name}`"))
 }
 
 /// Cargo as a person would call it. What an outer cargo told this program about its own package is left out: build

@@ -10,21 +10,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::components::Binary;
+use super::store::Binary;
 
 const KUBERNETES: &str = "k8s.io/kubernetes";
 const ETCD: &str = "go.etcd.io/etcd/server/v3";
 
-/// Builds the binaries into `out`.
-pub(super) fn build(module: &Path, binaries: &[Binary], out: &Path) -> Result<()> {
+/// Builds the binaries into `out`; `what` says so to who waits.
+pub(super) fn build(module: &Path, what: &str, binaries: &[Binary], out: &Path) -> Result<()> {
     check_go(module)?;
-    eprintln!("Building the Kubernetes components, once (about six minutes on two cores) ...");
+    eprintln!("Building {what} ...");
     let packages: Vec<&str> = binaries.iter().map(|binary| binary.package).collect();
     let mut progress = Progress::start(count_packages(module, &packages)?);
     // etcd's binary would be named after its package, `server`.
     let (etcd, others): (Vec<&str>, Vec<&str>) = packages.into_iter().partition(|package| *package == ETCD);
     if !others.is_empty() {
-        let flags = format!("-s -w {}", version_flags(module)?);
+        let flags = format!("-s -w {}", version_flags(module));
         // With the slash, go takes it for a folder.
         run(module, &flags, out.join("").as_os_str(), &others, &mut progress)?;
     }
@@ -60,7 +60,7 @@ fn run(module: &Path, flags: &str, out: &OsStr, packages: &[&str], progress: &mu
         }
     }
     if !child.wait()?.success() {
-        bail!("`go build` of the Kubernetes components failed:\n{}", complaints.join("\n"));
+        bail!("`go build` failed:\n{}", complaints.join("\n"));
     }
     Ok(())
 }
@@ -73,7 +73,8 @@ fn go(module: &Path) -> Command {
 
 /// A clear word before a long build: Go must be there, and new enough for the module.
 fn check_go(module: &Path) -> Result<()> {
-    let wanted = directive(module, "go ").context("tests/controlplane/go.mod names no Go version")?;
+    let wanted = directive(module, "go ")
+        .with_context(|| format!("{}/go.mod names no Go version", module.display()))?;
     let advice = format!(
         "Install Go {wanted} or later from https://go.dev/dl (or set KUBEBUILDER_ASSETS for etcd, kube-apiserver and \
          kubectl; the other components still need Go)"
@@ -106,15 +107,14 @@ fn directive(module: &Path, key: &str) -> Result<String> {
 }
 
 /// What Kubernetes' own build writes into its binaries; without it the API server calls itself v0.0.0.
-fn version_flags(module: &Path) -> Result<String> {
-    let version = directive(module, &format!("{KUBERNETES} "))?;
+/// Empty for a module without Kubernetes.
+fn version_flags(module: &Path) -> String {
+    let Ok(version) = directive(module, &format!("{KUBERNETES} ")) else { return String::new() };
     let version = version.split_whitespace().next().unwrap_or_default();
     let mut numbers = version.trim_start_matches('v').split('.');
     let (major, minor) = (numbers.next().unwrap_or("0"), numbers.next().unwrap_or("0"));
     let package = "k8s.io/component-base/version";
-    Ok(format!(
-        "-X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
-    ))
+    format!("-X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}")
 }
 
 fn count_packages(module: &Path, packages: &[&str]) -> Result<u64> {
@@ -126,7 +126,7 @@ fn count_packages(module: &Path, packages: &[&str]) -> Result<u64> {
         .output()
         .context("cannot run `go list`")?;
     if !output.status.success() {
-        bail!("`go list` failed: are the modules of tests/controlplane/go.mod reachable?");
+        bail!("`go list` failed: are the modules of {}/go.mod reachable?", module.display());
     }
     Ok(output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() as u64)
 }
@@ -180,6 +180,6 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        eprintln!("Built the Kubernetes components in {} s.", self.started.elapsed().as_secs());
+        eprintln!("Built in {} s.", self.started.elapsed().as_secs());
     }
 }

@@ -34,10 +34,12 @@ impl Bed {
         self.processes.start(CONTROLLER_MANAGER, &mut plane.controller_manager(options))?;
         self.processes.start(SCHEDULER, &mut plane.scheduler())?;
         nodes::ensure(&client, options).await?;
-        self.processes.start(KWOK, &mut plane.kwok(options))?;
+        if options.nodes > 0 {
+            self.processes.start(KWOK, &mut plane.kwok(options))?;
+        }
         install::ensure(&client, &plane).await?;
         client::wait_until_pods_can_be_created(client, "default", options.timeout).await?;
-        for component in COMPONENTS {
+        for component in COMPONENTS.into_iter().filter(|component| *component != KWOK || options.nodes > 0) {
             self.processes.check_alive(component)?;
         }
         if let Some(binary) = &options.controller {

@@ -23,9 +23,12 @@ mod process;
 mod shared;
 pub mod stages;
 mod state;
+mod store;
 mod watchdog;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -103,6 +106,41 @@ impl Bed {
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.dir.join("admin.kubeconfig")
+    }
+
+    /// The kubeconfig of another user that the bed knows, e.g. `kube-proxy`.
+    pub(crate) fn kubeconfig_of(&self, user: &str) -> PathBuf {
+        self.dir.join(format!("{user}.kubeconfig"))
+    }
+
+    /// The certificate of the bed's authority.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.dir.join("certificates/ca.crt")
+    }
+
+    /// Starts a program as one of the bed's processes unless it is alive, and says whether it was started. Its command
+    /// line must name a file below [`Bed::dir`]: that is how it is told from others.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&self, component: &str, command: &mut Command) -> Result<bool> {
+        self.processes.start(component, command)
+    }
+
+    /// Stops a program that [`Bed::start`] started: asked first, killed after `patience`.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop(&self, component: &str, patience: Duration) -> Result<()> {
+        self.processes.stop(component, patience)
+    }
+
+    /// That a program which [`Bed::start`] started is alive.
+    ///
+    /// # Errors
+    /// When it has ended, with the end of its log.
+    pub fn check(&self, component: &str) -> Result<()> {
+        self.processes.check_alive(component)
     }
 
     /// The log file of a component: `etcd`, `kube-apiserver`, `controller`, ...

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Options {
     /// The cells, in order; each is also the zone of its nodes.
     pub cells: Vec<String>,
-    /// Nodes per cell.
+    /// Nodes per cell; 0 leaves the simulated kubelets out as well, for a bed whose nodes are real.
     pub nodes: usize,
     /// The controller's binary; `None` leaves the controller out (one that runs is left alone).
     pub controller: Option<PathBuf>,

@@ -18,6 +18,7 @@ pub use invariants::Verdict;
 pub use manifest::{CONTAINER, image, merge, minimal, solo, web};
 pub use object::{Container, Gate, Pod};
 pub use view::View;
+pub(crate) use view::serving;
 pub use watcher::{Kind, Seen, Watcher};
 pub use workload::Workload;
 

@@ -121,7 +121,13 @@ impl<'a> Pod<'a> {
     /// Whether its condition Ready is True.
     #[must_use]
     pub fn is_ready(self) -> bool {
-        condition(self.0, "Ready").is_some_and(|ready| text(ready, "/status") == "True")
+        self.has("Ready")
+    }
+
+    /// Whether its condition of this type is True.
+    #[must_use]
+    pub fn has(self, kind: &str) -> bool {
+        condition(self.0, kind).is_some_and(|condition| text(condition, "/status") == "True")
     }
 
     /// Whether it takes traffic as far as the pod itself says.

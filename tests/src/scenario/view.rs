@@ -192,7 +192,7 @@ impl View {
 }
 
 /// uids of pods that an EndpointSlice says serve: absent `serving` means `ready`, absent `ready` means true.
-pub(super) fn serving(slice: &Value) -> impl Iterator<Item = &str> {
+pub(crate) fn serving(slice: &Value) -> impl Iterator<Item = &str> {
     let serves = |endpoint: &&Value| {
         let is = |pointer| endpoint.pointer(pointer).and_then(Value::as_bool);
         is("/conditions/serving").or_else(|| is("/conditions/ready")).unwrap_or(true)

@@ -13,13 +13,13 @@ use crate::scenario::view::View;
 use crate::scenario::watcher::{Kind, version};
 
 /// How long anything may take. Far more than it does, so that a slow machine fails no test.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 impl Workload {
     /// What is seen as soon as `condition` holds, on a version that knows of everything written through this value.
     ///
     /// # Errors
-    /// After a minute, with everything worth reading.
+    /// After two minutes, with everything worth reading.
     pub async fn wait_until(&self, what: &str, condition: impl Fn(&View) -> bool) -> Result<View> {
         let mut changes = self.watcher.changes();
         let wait = async {
