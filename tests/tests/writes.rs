@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use cafe_tests::bed::Bed;
 use cafe_tests::bed::audit::{Entry, Reader};
+use cafe_tests::bed::audit::{Entry, Reader};
+use cafe_tests::bed::{Bed, CONTROLLER};
 use cafe_tests::scenario::{Workload, bed, merge, web};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
-
-const CONTROLLER: &str = "system:serviceaccount:cafe-system:cafe-controller";
 
 /// A test that counts every write wants the bed for itself.
 static ALONE: Mutex<()> = Mutex::const_new(());

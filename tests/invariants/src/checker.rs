@@ -22,8 +22,11 @@ pub struct Limits {
     /// Milliseconds by which a decision may lag behind the stream without its being to blame: writes carry the version of the
     /// object they change, not of all that they were decided on. 0 where the stream knows the order of decisions.
     pub lag: i64,
-    /// The stream shows every version of every object, from the first.
+    /// The stream shows every object from its first version on, and every change of it that a rule looks at. Without, rules that
+    /// count pods are left out: an unseen change would make them speak falsely.
     pub complete: bool,
+    /// The stream shows every version of every object.
+    pub chained: bool,
     /// The stream shows every write of ours, with the version it made.
     pub attributed: bool,
     /// Containers start again only after a change of their image: no application crashes by itself.
@@ -32,7 +35,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { lag: 0, complete: true, attributed: false, steady: false }
+        Self { lag: 0, complete: true, chained: true, attributed: false, steady: false }
     }
 }
 
@@ -140,6 +143,13 @@ impl Checker {
         }
     }
 
+    /// Judges what can be said only when nothing is missing from the stream.
+    fn judge_whole(&mut self, rule: Rule, verdict: Verdict, object: &Identity) {
+        if self.limits.complete {
+            self.judge(rule, verdict, object);
+        }
+    }
+
     /// Whether something that happened at `then` may not have been known to what was decided lately.
     fn is_recent(&self, then: Option<i64>) -> bool {
         match (self.now, then) {
@@ -168,7 +178,7 @@ impl Checker {
             tracked.note_drained(endpoints.in_the_way(unselect), now);
             let (stopped, identity) = (tracked.stopped, tracked.pod.identity.clone());
             if stopped {
-                self.judge(Rule::S3, crate::rules::s3_after(true, endpoints.serving > 0), &identity);
+                self.judge_whole(Rule::S3, crate::rules::s3_after(true, endpoints.serving > 0), &identity);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What the judge is told.
 
+use cafe_crds::names::GROUP;
+
 use crate::record::{Deployment, Identity, Lease, Node, Pod, Set, Slice, Text, Uid};
 
 /// A kind of object.
@@ -28,6 +30,26 @@ pub enum Kind {
     /// Anything else.
     #[default]
     Other,
+}
+
+impl Kind {
+    /// The kind of a resource, by its API group (empty for the core group) and its plural name.
+    #[must_use]
+    pub fn of(group: &str, resource: &str) -> Self {
+        match (group, resource) {
+            (GROUP, "cafedeployments") => Self::Deployment,
+            (GROUP, "inplacesets") => Self::Set,
+            (GROUP, "cafereleases") => Self::Release,
+            ("", "pods") => Self::Pod,
+            ("", "nodes") => Self::Node,
+            ("", "persistentvolumeclaims") => Self::Claim,
+            ("discovery.k8s.io", "endpointslices") => Self::Slice,
+            ("coordination.k8s.io", "leases") => Self::Lease,
+            ("apps", "controllerrevisions") => Self::Revision,
+            ("" | "events.k8s.io", "events") => Self::Event,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What a request does.

@@ -2,10 +2,12 @@
 //!
 //! - [`rules`]: each invariant as a pure function of a few figures, for models and simulations that know their state.
 //! - [`Checker`]: gathers those figures from a stream of objects and requests, in the order of their revisions.
+//! - [`read`]: makes its events from JSON objects of a watch and from lines of an audit log.
 //! - [`record`]: what the checker knows of an object; any source can make one.
 //!
 //! What a rule means, and which part of it can be seen from outside, says [`Rule::statement`] and the rule's function.
 
+pub mod read;
 pub mod record;
 pub mod rules;
 

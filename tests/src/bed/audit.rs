@@ -48,15 +48,17 @@ impl Entry {
 }
 
 /// Reads a log that is still being written, from where it stopped the last time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reader {
     file: PathBuf,
     offset: u64,
+    /// The offset may stand within a line: what is left of it is skipped.
+    midway: bool,
 }
 
 impl Reader {
     pub(super) fn new(file: PathBuf) -> Self {
-        Self { file, offset: 0 }
+        Self { file, offset: 0, midway: false }
     }
 
     /// Forgets everything written so far.
@@ -67,11 +69,32 @@ impl Reader {
         self.entries().map(drop)
     }
 
+    /// The same log without what has been written so far, which is not even read.
+    ///
+    /// # Errors
+    /// When the log cannot be looked at.
+    pub fn at_end(mut self) -> Result<Self> {
+        match std::fs::metadata(&self.file) {
+            Ok(log) => (self.offset, self.midway) = (log.len(), log.len() > 0),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", self.file.display())),
+        }
+        Ok(self)
+    }
+
     /// The entries written since the last call. A line that is not complete yet is left for the next call.
     ///
     /// # Errors
     /// When the log cannot be read, or a complete line is no audit event.
     pub fn entries(&mut self) -> Result<Vec<Entry>> {
+        self.lines()?.iter().map(|line| parse(line)).collect()
+    }
+
+    /// The lines written since the last call, as they are. A line that is not complete yet is left for the next call.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn lines(&mut self) -> Result<Vec<Vec<u8>>> {
         let mut text = Vec::new();
         match File::open(&self.file) {
             Ok(mut file) => {
@@ -84,7 +107,9 @@ impl Reader {
         let complete = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         self.offset += complete as u64;
         let lines = text.get(..complete).unwrap_or_default().split(|byte| *byte == b'\n');
-        lines.filter(|line| !line.is_empty()).map(parse).collect()
+        let skipped = usize::from(self.midway && complete > 0);
+        self.midway &= complete == 0;
+        Ok(lines.skip(skipped).filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect())
     }
 }
 

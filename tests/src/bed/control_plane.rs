@@ -12,7 +12,7 @@ use super::components::Components;
 use super::kubeconfig::{self, Credentials};
 use super::options::Options;
 use super::ports::Ports;
-use super::stages;
+use super::{CONTROLLER, stages};
 
 /// The components of the control plane. They start in this order and stop in the opposite one.
 pub(super) const COMPONENTS: [&str; 5] = [ETCD, APISERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK];
@@ -22,14 +22,31 @@ pub(super) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 pub(super) const SCHEDULER: &str = "kube-scheduler";
 pub(super) const KWOK: &str = "kwok";
 
-/// Every request once, when it is answered, without bodies.
-const AUDIT_POLICY: &str = "\
+/// Every request once, when it is answered. The writes of the controller with their preconditions and the versions they made, for the judge of the invariants; of
+/// everything else who asked for what.
+fn audit_policy() -> String {
+    format!(
+        "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
+omitManagedFields: true
 rules:
+- level: RequestResponse
+  users: [{CONTROLLER}]
+  verbs: [create, update, patch, delete, deletecollection]
+  resources:
+  - group: ''
+    resources: [pods, pods/status]
+  - group: apps
+    resources: [controllerrevisions]
+  - group: cafe.dev
+  - group: coordination.k8s.io
+    resources: [leases]
 - level: Metadata
-";
+"
+    )
+}
 
 /// The files and flags of one control plane.
 pub(super) struct ControlPlane<'a> {
@@ -51,7 +68,7 @@ impl<'a> ControlPlane<'a> {
             };
             plane.write_kubeconfig(user, &credentials)?;
         }
-        fs::write(plane.audit_policy(), AUDIT_POLICY)?;
+        fs::write(plane.audit_policy(), audit_policy())?;
         fs::write(plane.stages(), stages::kwok_configuration())?;
         Ok(plane)
     }

@@ -94,7 +94,7 @@ async fn a_killed_controller_comes_back_and_is_never_more_than_its_account() {
     bed.kill_controller().unwrap();
     bed.up(&options).await.unwrap();
     assert!(first != second && Some(second) != bed.controller_pid());
-    let account = "system:serviceaccount:cafe-system:cafe-controller";
+    let account = crate::bed::CONTROLLER;
     let entries = bed.audit().entries().unwrap();
     assert!(entries.iter().any(|entry| entry.user == account), "the controller asked for nothing");
     let forbidden: Vec<_> =

@@ -40,6 +40,9 @@ use crate::bed::components::Components;
 use crate::bed::process::Processes;
 use crate::bed::watchdog::Watchdog;
 
+/// The account that the controller runs under, as the API server calls it.
+pub const CONTROLLER: &str = "system:serviceaccount:cafe-system:cafe-controller";
+
 /// A local Kubernetes: its folder, its binaries and its processes.
 ///
 /// A bed that was opened by folder outlives this value; a temporary one ends with it, whatever way the process ends.

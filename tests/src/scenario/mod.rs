@@ -10,6 +10,7 @@ mod object;
 mod view;
 mod watcher;
 mod workload;
+mod writes;
 
 use anyhow::Result;
 use tokio::sync::OnceCell;

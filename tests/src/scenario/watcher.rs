@@ -53,6 +53,8 @@ impl Kind {
 pub struct Seen {
     /// Its resource version: all kinds count up together.
     pub version: u64,
+    /// When the watch showed it, in milliseconds.
+    pub at: i64,
     /// Its kind.
     pub kind: Kind,
     /// Its name.
@@ -231,6 +233,7 @@ impl Record {
         let object = Arc::new(serde_json::to_value(object)?);
         self.history.push(Seen {
             version: version(&object),
+            at: jiff::Timestamp::now().as_millisecond(),
             kind,
             name: name.clone(),
             object: Arc::clone(&object),

@@ -19,6 +19,7 @@ use super::object::text;
 use super::view::View;
 use super::watcher::{Kind, Watcher};
 use crate::bed::Bed;
+use crate::bed::audit::Reader;
 
 /// One CafeDeployment, or one InPlaceSet that stands alone, driven as people and pipelines do.
 pub struct Workload {
@@ -29,6 +30,8 @@ pub struct Workload {
     name: String,
     manifest: Value,
     watcher: Watcher,
+    /// The audit log from before the first request about it.
+    log: Reader,
     /// uids of pods that were deleted by hand.
     killed: Mutex<BTreeSet<String>>,
     /// The newest version of the object that an answer has shown: conditions wait until it is seen.
@@ -48,6 +51,7 @@ impl Workload {
     /// When the API server refuses the namespace.
     pub async fn open(bed: &'static Bed, prefix: &str, manifest: &Value) -> Result<Self> {
         let client = bed.client().await?;
+        let log = bed.audit().at_end()?;
         let namespace = bed.namespace(prefix).await?;
         let watcher = Watcher::start(&client, &namespace).await?;
         let kind = if text(manifest, "/kind") == "InPlaceSet" { Kind::Set } else { Kind::Deployment };
@@ -59,6 +63,7 @@ impl Workload {
             name: text(manifest, "/metadata/name").to_owned(),
             manifest: manifest.clone(),
             watcher,
+            log,
             killed: Mutex::default(),
             written: AtomicU64::new(0),
         })

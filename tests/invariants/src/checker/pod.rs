@@ -43,9 +43,7 @@ impl Checker {
         if let Some(other) = self.world.names.get(&name_of(&pod.identity)).copied().filter(|o| *o != uid) {
             let runs = self.world.tracked(other).is_some_and(|(_, t)| self.runs(&t.pod));
             // The API server frees a name once its pod is gone: a source that shows less has only missed that.
-            if self.limits.complete {
-                self.judge(Rule::S14, rules::s14(runs), &pod.identity);
-            }
+            self.judge_whole(Rule::S14, rules::s14(runs), &pod.identity);
             self.forget(other);
         }
         if pod.claims.is_empty() || !pod.running {
@@ -57,7 +55,7 @@ impl Checker {
                 && other.claims.iter().any(|claim| pod.claims.contains(claim))
         };
         let twice = self.world.pods().any(|t| shares(&t.pod) && self.runs(&t.pod));
-        self.judge(Rule::S14, rules::s14(twice), &pod.identity);
+        self.judge_whole(Rule::S14, rules::s14(twice), &pod.identity);
     }
 
     fn runs(&self, pod: &Pod) -> bool {
@@ -70,7 +68,7 @@ impl Checker {
         let (pod, live) = (tracked.pod.clone(), crate::count(unit.live()));
         if unit.set.is_some() && pod.lives() {
             let replicas = unit.replicas.range(|n| *n).most;
-            self.judge(Rule::S21, rules::s21(live, replicas), &pod.identity);
+            self.judge_whole(Rule::S21, rules::s21(live, replicas), &pod.identity);
         }
         self.arrived(home, &pod);
         self.in_group(home, &pod);
@@ -84,7 +82,7 @@ impl Checker {
         self.judge(Rule::S14, rules::s14_address(moved_address), &now.identity);
         if ours == Some(true) {
             let touched = before.finalizers != now.finalizers;
-            self.judge(Rule::S15, rules::s15(touched), &now.identity);
+            self.judge_whole(Rule::S15, rules::s15(touched), &now.identity);
         } else if let Some(application) = self.application_of(home) {
             application.restless = 0;
         }
@@ -126,7 +124,7 @@ impl Checker {
             self.judge(Rule::S7, rules::s7_revision(base, target), &pod.identity);
         }
         if let Some(quota) = quota.filter(|_| pod.lives()) {
-            self.judge(Rule::S4, rules::s4(there, quota), &pod.identity);
+            self.judge_whole(Rule::S4, rules::s4(there, quota), &pod.identity);
         }
     }
 
@@ -177,8 +175,8 @@ impl Checker {
         let granted: i64 = siblings.iter().map(|u| u.may_be_out()).sum();
         let budget = self.world.application(set).map_or(granted, |a| a.budget().max(granted));
         let (in_all, in_set, grant) = (out(&siblings), out(&[unit]), unit.may_be_out());
-        self.judge(Rule::S1, rules::s1(in_all, budget), &now.identity);
-        self.judge(Rule::S1, rules::s1(in_set, grant), &now.identity);
+        self.judge_whole(Rule::S1, rules::s1(in_all, budget), &now.identity);
+        self.judge_whole(Rule::S1, rules::s1(in_set, grant), &now.identity);
     }
 
     /// S11: pods in service run what their label says, so their image is that of the revision.

@@ -91,17 +91,17 @@ impl Checker {
         let again = look.touched_again();
         let failed = look.failed();
         let identity = &set.identity;
-        self.judge(Rule::S2, rules::s2(costing, out, set.grant), identity);
+        self.judge_whole(Rule::S2, rules::s2(costing, out, set.grant), identity);
         self.judge(Rule::S5, rules::s5(before.paused, moves), identity);
         if moves > 0 && set.target.is_some() {
-            self.judge(Rule::S4, rules::s4(there, quota), identity);
+            self.judge_whole(Rule::S4, rules::s4(there, quota), identity);
         }
-        self.judge(Rule::S7, rules::s7_order(bases, superseded), identity);
+        self.judge_whole(Rule::S7, rules::s7_order(bases, superseded), identity);
         if let Some(again) = again {
             self.judge(Rule::S8, rules::s8(true, again), identity);
         }
         if let Some((costing, failed, window)) = failed {
-            self.judge(Rule::S9, rules::s9(costing, failed, window), identity);
+            self.judge_whole(Rule::S9, rules::s9(costing, failed, window), identity);
         }
     }
 
@@ -153,7 +153,7 @@ impl Checker {
             nodes: count(nodes.iter()),
             down: count(nodes.iter().filter(|ready| !**ready)),
         };
-        self.judge(Rule::S13, rules::s13(&it), &set.identity);
+        self.judge_whole(Rule::S13, rules::s13(&it), &set.identity);
     }
 
     pub(super) fn application_of(&mut self, set: Uid) -> Option<&mut Application> {

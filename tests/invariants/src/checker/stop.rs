@@ -11,9 +11,9 @@ impl Checker {
         let uid = now.identity.uid;
         if images(before).ne(images(now)) {
             self.touched(uid, "its images were changed", now);
-            self.out_of_traffic(before, "its images were changed");
+            let forced = self.out_of_traffic(before, "its images were changed");
             if let Some((_, tracked)) = self.world.tracked_mut(uid) {
-                tracked.stopped = now.drain().is_some();
+                tracked.stopped = now.drain().is_some() && !forced;
             }
         } else if self.limits.steady && started_again(before, now) && !now.terminating {
             self.out_of_traffic(before, "a container was started again");
@@ -41,9 +41,10 @@ impl Checker {
         self.judge(Rule::S2, rules::s2_touch(reserved || goes, what), &now.identity);
     }
 
-    fn out_of_traffic(&mut self, before: &Pod, what: &'static str) {
+    /// S3. Whether the drain was cut short: then endpoints may go on serving.
+    fn out_of_traffic(&mut self, before: &Pod, what: &'static str) -> bool {
         let uid = before.identity.uid;
-        let Some((unit, tracked)) = self.world.tracked(uid) else { return };
+        let Some((unit, tracked)) = self.world.tracked(uid) else { return false };
         let set = unit.set.as_ref();
         let unselect = set.is_some_and(|s| s.unselect);
         let asked = before
@@ -65,6 +66,7 @@ impl Checker {
             waited: waited.map(|waited| (waited, grace)),
         };
         self.judge(Rule::S3, rules::s3(&stop), &before.identity);
+        stop.forced
     }
 }
 

@@ -83,7 +83,7 @@ impl Checker {
         if !ours || write.verb == Verb::Create {
             return;
         }
-        let known = self.version_of(write).filter(|_| write.accepted && self.limits.complete);
+        let known = self.version_of(write).filter(|_| write.accepted && self.limits.chained);
         let uid = body.uid.is_some() && write.verb != Verb::DeleteAll;
         self.judge(Rule::S10, rules::s10(uid, body.version, known), object);
         if let Some(on) = body.version
@@ -118,7 +118,7 @@ impl Checker {
             let Some(set) = &unit.set else { return };
             let goes = self.world.application(set).is_none_or(|a| a.now.deleting);
             let serving = if goes { 0 } else { unit.serving() };
-            self.judge(Rule::S19, rules::s19_set(serving), &write.object);
+            self.judge_whole(Rule::S19, rules::s19_set(serving), &write.object);
         }
         if write.kind != Kind::Pod || write.verb == Verb::Create {
             return;
@@ -168,7 +168,7 @@ impl Checker {
         let Some(application) = self.world.deployments.get_mut(&owner) else { return };
         application.restless += 1;
         let writes = application.restless;
-        self.judge(Rule::S17, rules::s17_goal(writes, most), &write.object);
+        self.judge_whole(Rule::S17, rules::s17_goal(writes, most), &write.object);
     }
 
     /// S22.

@@ -12,6 +12,7 @@ use crate::scenario::invariants::{self, Verdict};
 use crate::scenario::object::{Pod, list, number, text};
 use crate::scenario::view::View;
 use crate::scenario::watcher::{Kind, version};
+use crate::scenario::writes;
 
 /// Lines of the controller's log in a dump.
 const LOG_LINES: usize = 60;
@@ -33,7 +34,8 @@ impl Workload {
             })
         };
         self.wait_until("seen by the watches", seen).await?;
-        let verdict = invariants::check(&self.watcher.history(), &self.killed());
+        let sent = writes::read(self.bed, &mut self.log.clone(), &self.namespace).await?;
+        let verdict = invariants::check(&self.watcher.history(), &sent, &self.killed());
         ensure!(
             verdict.violations.is_empty(),
             "rules were broken:\n{}\n{}\n{}",
