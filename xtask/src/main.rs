@@ -9,6 +9,7 @@ mod r#gen;
 mod model;
 mod test;
 mod up;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -29,6 +30,7 @@ enum Verb {
     Gen(r#gen::Args),
     Up(up::Args),
     Down(down::Args),
+    Verify(verify::Args),
     ProtectorConformance(conformance::Args),
     E2e(e2e::Args),
 }
@@ -42,6 +44,7 @@ fn main() -> std::process::ExitCode {
         Verb::Gen(args) => r#gen::run(args),
         Verb::Up(args) => up::run(args),
         Verb::Down(args) => down::run(args),
+        Verb::Verify(args) => verify::run(args),
         Verb::ProtectorConformance(args) => conformance::run(args),
         Verb::E2e(args) => e2e::run(args),
     };

@@ -1,16 +1,19 @@
-//! The promises, checked after every action.
+//! The promises, checked after every action: the figures of a state that is known, put to the rules of the invariants.
 
 use cafe_crds::{
     deployment::{ReleaseState, ReleaseStatus},
     intstr::IntOrPercent,
     traffic::OnDrainTimeout,
 };
+use cafe_invariants::{
+    Verdict,
+    rules::{self, Progress, Range, Stop},
+};
 use cafe_planner::{
     deployment::{self, snapshot::unit_of},
     identity::{RevisionHash, Uid},
-    pod::{Gate, Phase, Pod},
+    pod::{Gate, Phase, Pod, Protector, ProtectorCondition},
     set::{self, Set, SetSpec, snapshot::Entry},
-    traffic,
 };
 
 use super::{Cluster, Orders};
@@ -34,9 +37,21 @@ fn len(iter: impl Iterator) -> i32 {
     i32::try_from(iter.count()).unwrap()
 }
 
+/// Whether the token in hand opens the gate that `release` stands at.
+fn is_confirmed(release: &ReleaseStatus, token: Option<&str>) -> bool {
+    let (revision, group) = (release.revision, release.group);
+    token.is_some_and(|t| t == format!("{revision}/{group}") || t == format!("{revision}/all"))
+}
+
 impl Cluster {
     fn broken(&self, promise: &str) -> ! {
         panic!("{promise}\n{}", self.story())
+    }
+
+    fn judge(&self, who: &str, verdict: Verdict) {
+        if let Err(breach) = verdict {
+            self.broken(&format!("{}: {who}: {breach}", breach.rule()));
+        }
     }
 
     fn target_of(&self, set: &Set) -> Option<RevisionHash> {
@@ -47,9 +62,7 @@ impl Cluster {
     pub fn check_state(&self) {
         if self.quiet {
             let out = self.deployment.spec.replicas - self.in_service();
-            if out > self.budget() {
-                self.broken(&format!("S1: {out} pods out of service"));
-            }
+            self.judge("all units", rules::s1(out.into(), self.budget().into()));
         }
     }
 
@@ -64,17 +77,27 @@ impl Cluster {
                     self.check_spec(Some(set), spec);
                 }
             }
-            A::DeleteSet { uid, .. } if self.pods_of(*uid).any(|p| p.pod.in_service()) => {
-                self.broken("a set is deleted with pods that serve");
+            A::DeleteSet { uid, name, .. } => {
+                let serving = len(self.pods_of(*uid).filter(|p| p.pod.in_service()));
+                self.judge(name, rules::s19_set(serving.into()));
             }
             A::WriteStatus { status, rv } if *rv == self.deployment.rv => {
                 let now = status.release.as_ref().unwrap();
                 let names =
                     self.revisions.iter().find(|r| Some(&*r.name) == status.update_revision.as_deref());
                 let known = len(self.pods.values().filter(|p| p.pod.revision == names.map(|r| r.hash)));
-                if self.quiet && status.updated_replicas > known {
-                    self.broken("S18: pods are called updated that are not");
+                if self.quiet {
+                    // Pods may have moved since they were counted, and none moves back by itself.
+                    let there = Range { least: 0, most: known.into() };
+                    self.judge(
+                        "the status",
+                        rules::s18_count("updated", status.updated_replicas.into(), there),
+                    );
                 }
+                let (before, generation) = (&self.deployment.status, self.deployment.generation);
+                let observed =
+                    rules::s18_observed(before.observed_generation, status.observed_generation, generation);
+                self.judge("the status", observed);
                 if let Some(before) =
                     self.deployment.status.release.as_ref().filter(|r| r.revision == now.revision)
                 {
@@ -91,46 +114,35 @@ impl Cluster {
         let grows = before.map_or(grant(spec) > 0, |b| grant(spec) > grant(&b.spec));
         // The creation of a set knows no version of anything: it may land after the topology has changed, without pods.
         let stray = self.sets.iter().any(|s| s.status.observed_generation.is_none()) || before.is_none();
-        if sum > self.budget().max(self.lagging_budget) && grows && (self.quiet || !stray) {
-            self.broken(&format!("S20: grants of {sum}"));
+        if self.quiet || !stray {
+            let budget = self.budget().max(self.lagging_budget);
+            self.judge("all units", rules::s20(sum.into(), budget.into(), grows));
         }
         let release = self.release();
         let unit = &spec.placement.as_ref().unwrap().unit;
         let quota = release.quota.iter().find(|q| q.name == *unit);
         // What an InPlaceSet is told late was right under the quota it was told by.
         let gated = self.is_gated() && release.state != ReleaseState::Completed && !self.landing_late;
-        if let Some(quota) = quota.filter(|_| gated)
-            && allowed(spec) > quota.updated
-        {
-            self.broken(&format!("S4: unit {unit} is told to move {} pods", allowed(spec)));
+        if let Some(quota) = quota.filter(|_| gated) {
+            self.judge(unit, rules::s4(allowed(spec).into(), quota.updated.into()));
         }
     }
 
     fn check_progress(&self, before: &ReleaseStatus, now: &ReleaseStatus) {
-        if now.group > before.group + 1 || now.group < before.group {
-            self.broken("S6: groups open one by one");
-        }
-        if !self.is_gated() || now.group == before.group {
-            let last = now.group >= before.group_total || now.state != ReleaseState::Completed;
-            let was = before.state == ReleaseState::Completed;
-            if self.is_gated()
-                && !was
-                && !(last && (now.state != ReleaseState::Completed || before.waiting_since.is_none()))
-            {
-                self.broken("S6: complete with a gate that nobody passed");
-            }
-            return;
-        }
         let spec = &self.deployment.spec;
-        let given = spec.release.as_ref().and_then(|r| r.confirm.clone());
-        let fits = [format!("{}/{}", before.revision, before.group), format!("{}/all", before.revision)];
-        let confirmed = !spec.strategy.need_waiting_for_confirm || given.is_some_and(|g| fits.contains(&g));
-        if !confirmed {
-            self.broken("S6: a group opens without its confirm");
-        }
-        if spec.strategy.pause == Some(true) {
-            self.broken("S6: a group opens in a pause");
-        }
+        let token = spec.release.as_ref().and_then(|r| r.confirm.as_deref());
+        let progress = |release: &ReleaseStatus| Progress {
+            revision: release.revision,
+            group: release.group.into(),
+            total: release.group_total.into(),
+            completed: release.state == ReleaseState::Completed,
+            waiting: release.waiting_since.is_some(),
+            gated: self.is_gated(),
+            needs_confirm: spec.strategy.need_waiting_for_confirm,
+            confirmed: is_confirmed(release, token),
+            paused: spec.strategy.pause == Some(true),
+        };
+        self.judge("the release", rules::s6(&progress(before), &progress(now)));
     }
 
     /// S21: no pod too many; S4: none born past a gate.
@@ -141,14 +153,13 @@ impl Cluster {
             return;
         }
         let Orders { replicas, allowed, target, .. } = self.binding(uid);
-        if len(self.pods_of(uid).filter(|p| p.pod.is_live())) >= replicas {
-            self.broken("S21: a pod too many");
-        }
+        let live = len(self.pods_of(uid).filter(|p| p.pod.is_live()));
+        self.judge(&set.name, rules::s21(i64::from(live) + 1, replicas.into()));
         // A unit on its way out keeps its old template, which is the base as well: nothing lies between the two.
         let base = set.spec.update_strategy.base_revision.as_deref();
         let is_base = self.revisions.iter().any(|r| r.hash == revision && Some(&*r.name) == base);
-        if target == Some(revision) && !is_base && self.at_target(set) + 1 > allowed {
-            self.broken("S4: a pod is born past a gate");
+        if target == Some(revision) && !is_base {
+            self.judge(&set.name, rules::s4(i64::from(self.at_target(set)) + 1, allowed.into()));
         }
     }
 
@@ -181,9 +192,8 @@ impl Cluster {
     /// S2, S4 and S5 when pods are reserved.
     pub fn check_journal(&self, uid: Uid, journal: &[Entry]) {
         let set = self.set_by_uid(uid);
-        if journal.len() > set::journal::MOST_ENTRIES || journal.windows(2).any(|w| w[0].uid == w[1].uid) {
-            self.broken("the journal is no map");
-        }
+        let pods: Vec<Uid> = journal.iter().map(|e| e.uid).collect();
+        self.judge(&set.name, rules::s2_journal(&pods));
         let added: Vec<&Entry> = journal.iter().filter(|e| set.entry(e.uid).is_none()).collect();
         let pod = |e: &Entry| self.pods.get(&e.uid).map(|p| &p.pod);
         // What fails by itself while the write is on its way is nobody's doing.
@@ -192,14 +202,12 @@ impl Cluster {
         let out = set.spec.replicas - serving;
         let orders = self.binding(uid);
         let costs = |e: &&&Entry| pod(e).is_some_and(Pod::in_service) && orders.serving.contains(&e.uid);
-        if added.iter().any(|e| costs(&e)) && out > grant(&set.spec) {
-            self.broken(&format!("S2: {} reserves up to {out}", set.name));
-        }
+        let costing = len(added.iter().filter(|e| costs(e)));
+        self.judge(&set.name, rules::s2(costing.into(), out.into(), grant(&set.spec).into()));
         let lost = |e: &&&Entry| pod(e).is_some_and(|p| matches!(p.gate, Gate::Draining(_)));
         let moving = added.iter().filter(|e| e.to.is_some() && !lost(e));
-        if set.spec.update_strategy.paused && moving.clone().next().is_some() {
-            self.broken("S5: a pod is reserved in a pause");
-        }
+        let moves = len(moving.clone());
+        self.judge(&set.name, rules::s5(set.spec.update_strategy.paused, moves.into()));
         let target = self.target_of(set);
         // A pod may be born at the target while the reservation is on its way: then the reservation ends untouched.
         if self.decided.is_none() && moving.clone().any(|e| e.to == target) {
@@ -208,9 +216,8 @@ impl Cluster {
                 .filter(|e| e.to == target && pod(e).is_some_and(|p| p.is_live() && p.revision != target));
             // A reserved pod may have become surplus since: it goes, whatever its reservation says.
             let surplus = len(self.pods_of(uid).filter(|p| p.pod.is_live())) - set.spec.replicas;
-            if self.at_target(set) + len(reserved) > allowed(&set.spec) + surplus.max(0) {
-                self.broken(&format!("S4: {} reserves past a gate", set.name));
-            }
+            let there = self.at_target(set) + len(reserved);
+            self.judge(&set.name, rules::s4(there.into(), (allowed(&set.spec) + surplus.max(0)).into()));
         }
     }
 
@@ -222,13 +229,12 @@ impl Cluster {
         let reserved = set.entry(pod).is_some();
         let stops = match action {
             A::TakeOut { .. } => {
-                if !reserved {
-                    self.broken("a pod is taken out that nobody reserved");
-                }
+                self.judge(&p.pod.name, rules::s2_touch(reserved, "taken out of traffic"));
                 let others = len(self.pods_of(uid).filter(|p| p.pod.in_service() && p.pod.uid != pod));
                 let prompt = self.decided.is_none();
-                if prompt && p.pod.in_service() && set.spec.replicas - others > grant(&set.spec) {
-                    self.broken("S1: a pod is taken out beyond the budget");
+                if prompt && p.pod.in_service() {
+                    let out = set.spec.replicas - others;
+                    self.judge(&p.pod.name, rules::s1(out.into(), grant(&set.spec).into()));
                 }
                 false
             }
@@ -239,35 +245,40 @@ impl Cluster {
         if let A::Update { to, .. } = action
             && self.binding(uid).target == Some(*to)
             && p.pod.revision != Some(*to)
-            && self.at_target(set) + 1 > self.binding(uid).allowed
         {
-            self.broken("S4: a pod is moved past a gate");
+            let there = i64::from(self.at_target(set)) + 1;
+            self.judge(&p.pod.name, rules::s4(there, self.binding(uid).allowed.into()));
         }
         if !stops {
             return;
         }
-        if !reserved {
-            self.broken("a pod is stopped that nobody reserved");
-        }
+        self.judge(&p.pod.name, rules::s2_touch(reserved, "stopped"));
         let unborn = matches!(action, A::Delete { .. }) && !p.pod.scheduled;
         if unborn {
             return;
         }
-        let endpoints = cafe_planner::pod::Endpoints { listed: 1, serving: u32::from(p.serving) };
-        let Gate::Draining(op) = p.pod.gate else { self.broken("S3: the gate is open") };
-        let limit = p.pod.gate_since.0 + i64::from(set.spec.traffic.drain_timeout_seconds);
-        let timed_out =
-            set.spec.traffic.on_drain_timeout == OnDrainTimeout::Force && limit <= self.now.wall.0;
-        if timed_out || p.pod.force_drain == Some(op) {
-            return;
-        }
-        let proof = self.memory.proofs.get(&pod).filter(|(of, _)| *of == op);
-        let grace = i64::from(set.spec.traffic.grace_seconds);
-        let waited = proof.is_some_and(|(_, at)| self.now.mono >= at.plus_seconds(grace));
+        let op = if let Gate::Draining(op) = p.pod.gate { Some(op) } else { None };
+        let traffic = &set.spec.traffic;
+        let limit = p.pod.gate_since.0 + i64::from(traffic.drain_timeout_seconds);
+        let timed_out = traffic.on_drain_timeout == OnDrainTimeout::Force && limit <= self.now.wall.0;
+        let proof = self.memory.proofs.get(&pod).filter(|(of, _)| Some(*of) == op);
         // The proof of a dead process is forgotten; what it proved still holds as long as the pod is what it was.
-        if !traffic::is_drained(&p.pod, endpoints) || !(waited || self.landing_orphan) {
-            self.broken("S3: a container is stopped that may have requests");
-        }
+        let waited = match proof {
+            _ if self.landing_orphan => None,
+            Some((_, at)) => i64::try_from(self.now.mono.0 - at.0).ok(),
+            None => Some(-1),
+        };
+        let answered = |q: &Protector| op.is_some() && q.condition == Some(ProtectorCondition::False(op));
+        let stop = Stop {
+            what: "stopped",
+            closed: op.is_some(),
+            ready: p.pod.is_ready(),
+            endpoints: i64::from(p.serving),
+            unanswered: len(p.pod.protectors.iter().filter(|q| q.finalizer && !answered(q))).into(),
+            forced: timed_out || (op.is_some() && p.pod.force_drain == op),
+            waited: waited.map(|waited| (waited, i64::from(traffic.grace_seconds) * 1000)),
+        };
+        self.judge(&p.pod.name, rules::s3(&stop));
     }
 
     /// The unit's name of a set, for messages.
