@@ -83,7 +83,9 @@ impl Checker {
         if !ours || write.verb == Verb::Create {
             return;
         }
-        let known = self.version_of(write).filter(|_| write.accepted && self.limits.chained);
+        // A write that changes nothing, or deletes, makes no version of its own: its place among the others is not known.
+        let places = write.accepted && write.verb == Verb::Change && body.version != Some(object.version);
+        let known = self.version_of(write).filter(|_| places && self.limits.chained);
         let uid = body.uid.is_some() && write.verb != Verb::DeleteAll;
         self.judge(Rule::S10, rules::s10(uid, body.version, known), object);
         if let Some(on) = body.version
