@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use cafe_tests::bed::audit::{Entry, Reader};
-use cafe_tests::bed::audit::{Entry, Reader};
 use cafe_tests::bed::{Bed, CONTROLLER};
 use cafe_tests::scenario::{Workload, bed, merge, web};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
+
+/// Invariants that a release over two units must have put to the test, those of the audit log included.
+const JUDGED: [&str; 16] =
+    ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S9", "S10", "S11", "S12", "S14", "S15", "S18", "S20", "S21"];
 
 /// A test that counts every write wants the bed for itself.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -78,7 +81,10 @@ async fn three_writes(manifest: &Value) -> Result<()> {
         })
         .count();
     assert!(journals <= 30, "{journals} writes of the journals for 10 pods with a budget of 2");
-    web.finish().await?;
+    let asked = web.finish().await?.asked;
+    for rule in JUDGED {
+        assert!(asked.contains_key(rule), "{rule} was never asked: {asked:?}");
+    }
     Ok(())
 }
 
