@@ -67,6 +67,8 @@ pub struct Checker {
     revision: u64,
     /// Milliseconds of the source's clock; none when it has none.
     now: Option<i64>,
+    /// When excuses that are over were looked for last.
+    forgotten: i64,
     world: World,
     /// Until when each client may write.
     claims: HashMap<Text, Claim>,
@@ -92,7 +94,13 @@ impl Checker {
 
     /// Sets the source's clock, in milliseconds: how long something took is judged only once there is one.
     pub fn set_time(&mut self, millis: i64) {
-        self.now = Some(self.now.map_or(millis, |now| now.max(millis)));
+        let now = self.now.map_or(millis, |now| now.max(millis));
+        self.now = Some(now);
+        // Not at every event: looking through all units costs more than an excuse that lasts a little longer.
+        if now - self.forgotten >= self.limits.lag / 10 {
+            self.forgotten = now;
+            self.world.forget(now, self.limits.lag);
+        }
     }
 
     /// Tells what happened at `revision` and returns the rules that it broke. Revisions must not go back.

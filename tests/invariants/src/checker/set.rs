@@ -23,6 +23,11 @@ impl Checker {
             }
         }
         let (now, lag) = (self.now, self.limits.lag);
+        if before.is_none() {
+            // A set begins with the pods that are there: none, as a rule.
+            let figures = unit.figures();
+            unit.figures.push(figures, now, lag);
+        }
         unit.replicas.push(set.replicas, now, lag);
         unit.targets.push(Orders { target: set.target, base: set.base }, now, lag);
         unit.set = Some(set.clone());

@@ -95,6 +95,18 @@ impl World {
         slice.endpoints.iter().map(|e| e.pod).collect()
     }
 
+    /// Forgets what was so before the lag.
+    pub(super) fn forget(&mut self, now: i64, lag: i64) {
+        for unit in self.units.values_mut() {
+            unit.replicas.forget(Some(now), lag);
+            unit.targets.forget(Some(now), lag);
+            unit.figures.forget(Some(now), lag);
+        }
+        for application in self.deployments.values_mut() {
+            application.budgets.forget(Some(now), lag);
+        }
+    }
+
     pub(super) fn unit(&self, set: Uid) -> Option<&Unit> {
         self.units.get(&set)
     }

@@ -1,6 +1,7 @@
 //! S12, S13, S18, S19: owners, units, figures, removal.
 
 use cafe_invariants::Rule::{S12, S13, S18, S19};
+use cafe_invariants::record::Deployment;
 use cafe_invariants::{Kind, Verb};
 
 use super::story::Story;
@@ -88,6 +89,19 @@ fn s18_figures_over_all_units_are_held_against_the_pods_too() {
         .holds(S18);
     story.deployment(|d| d.counts.available = 5);
     story.breaks(S18, "the status says 5 available pods, there are 0 to 4");
+}
+
+#[test]
+fn s18_figures_that_were_right_a_moment_ago_are_sound_and_older_ones_are_not() {
+    let one = |d: &mut Deployment| {
+        (d.counts.replicas, d.counts.ready, d.counts.available, d.counts.updated) = (1, 1, 1, 1);
+    };
+    // All four pods have just been created: when the status was decided, unit b may have had none yet.
+    Story::lagging().wait(4999).deployment(one).holds(S18);
+
+    let mut story = Story::lagging();
+    story.wait(5000).deployment(one);
+    assert_eq!(story.found(), [S18; 3]);
 }
 
 #[test]

@@ -95,6 +95,11 @@ impl Story {
         Self::with(Limits { steady: true, attributed: true, ..Limits::default() })
     }
 
+    /// As [`Story::new`], from watches and decisions that may be five seconds behind.
+    pub fn lagging() -> Self {
+        Self::with(Limits { steady: true, lag: 5000, ..Limits::default() })
+    }
+
     fn with(limits: Limits) -> Self {
         let sets = UNITS.map(|unit| (unit, set(unit))).into();
         let mut story = Self {
