@@ -174,6 +174,20 @@ fn s7_a_pod_is_born_at_the_base_or_at_the_target_and_nothing_else() {
 }
 
 #[test]
+fn s7_a_set_alone_moves_to_a_template_that_its_status_has_not_heard_of() {
+    let alone = |story: &mut Story| {
+        story.set("a", |s| s.owner = None).reserve("a", &["a1"], "v3").drain("a1");
+    };
+    let mut story = Story::new();
+    alone(&mut story);
+    story.set_unheard("a", |s| s.images = vec!["v3".into()]).update("a1", "v3").holds(S2);
+
+    let mut story = Story::new();
+    alone(&mut story);
+    story.update("a1", "v3").breaks(S7, "it is at a revision that is neither the base nor the target");
+}
+
+#[test]
 fn s7_a_superseded_pod_goes_before_one_at_the_base() {
     let superseded = |story: &mut Story| {
         story.move_pod("a", "a1").set("a", |s| {
