@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::StreamExt;
@@ -53,7 +53,7 @@ impl Kind {
 pub struct Seen {
     /// Its resource version: all kinds count up together.
     pub version: u64,
-    /// When the watch showed it, in milliseconds.
+    /// When the watch showed it, in milliseconds since it began.
     pub at: i64,
     /// Its kind.
     pub kind: Kind,
@@ -65,8 +65,9 @@ pub struct Seen {
     pub gone: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Record {
+    begun_at: Instant,
     history: Vec<Seen>,
     live: BTreeMap<(Kind, String), Arc<Value>>,
     /// Kinds whose first list is complete.
@@ -95,7 +96,7 @@ impl Watcher {
     /// # Errors
     /// When a watch does not begin within half a minute.
     pub async fn start(client: &Client, namespace: &str) -> Result<Self> {
-        let record = Arc::new(Mutex::new(Record::default()));
+        let record = Arc::new(Mutex::new(Record::new()));
         let (told, mut changed) = watch::channel(0);
         let told = Arc::new(told);
         let task = |kind: Kind| {
@@ -211,6 +212,11 @@ async fn follow(
 }
 
 impl Record {
+    fn new() -> Self {
+        let (history, live, begun) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+        Self { begun_at: Instant::now(), history, live, begun }
+    }
+
     fn fold(&mut self, kind: Kind, event: Event<DynamicObject>, listed: &mut BTreeSet<String>) -> Result<()> {
         match event {
             Event::Init => listed.clear(),
@@ -233,7 +239,7 @@ impl Record {
         let object = Arc::new(serde_json::to_value(object)?);
         self.history.push(Seen {
             version: version(&object),
-            at: jiff::Timestamp::now().as_millisecond(),
+            at: self.begun_at.elapsed().as_millis().try_into()?,
             kind,
             name: name.clone(),
             object: Arc::clone(&object),
