@@ -49,7 +49,7 @@ fn is_new(pod: &Pod, container: &Container) -> bool {
     let Some(record) = &pod.in_place else { return true };
     let mut recorded = record.ran.iter().filter(|r| r.container == container.name);
     recorded.all(|r| match &*r.id {
-        // Nothing had started yet when its image changed: what starts first may still be of the old image.
+        // It had not started, or not for certain, when the image changed: what starts first may still be of the old image.
         "" => is_same_image(&r.image, &container.wants) || !is_same_image(&r.image, &container.image),
         id if id == &*container.id => {
             is_same_image(&r.image, &container.wants) && pod.observed_generation >= pod.generation
@@ -67,18 +67,28 @@ fn is_same_image(a: &str, b: &str) -> bool {
     a == b || short(a) == short(b)
 }
 
-/// The record to write with an update of `pod` under drain `op`: what earlier updates of the same drain recorded, and
-/// every container that runs now, or is yet to start, and is about to change.
+/// The record to write with an update of `pod` under drain `op`: what earlier updates of the same drain recorded and
+/// asked for, and every container that runs now, or is yet to start, and is about to change.
 #[must_use]
 pub fn record(pod: &Pod, op: crate::identity::Op, changes: &[(Text, Text)]) -> InPlace {
     let earlier = pod.in_place.as_ref().filter(|r| r.op == op);
     let mut ran: Vec<Ran> = earlier.map(|r| r.ran.clone()).unwrap_or_default();
     let touched = |name: &Text| changes.iter().any(|(c, _)| c == name) || ran_has(earlier, name);
+    let mut note = |container: &Text, id: &Text, image: &Text| {
+        let ran_so = |r: &Ran| {
+            r.container == *container && r.id == *id && (!id.is_empty() || is_same_image(&r.image, image))
+        };
+        if !ran.iter().any(ran_so) {
+            ran.push(Ran { container: container.clone(), id: id.clone(), image: image.clone() });
+        }
+    };
     for c in pod.containers.iter().filter(|c| touched(&c.name)) {
-        if !ran.iter().any(|r| r.container == c.name && r.id == c.id) {
-            // In the middle of an update the spec may be ahead of the container: then the kubelet's word counts.
-            let image = if earlier.is_some() && !is_new(pod, c) { &c.image } else { &c.wants };
-            ran.push(Ran { container: c.name.clone(), id: c.id.clone(), image: image.clone() });
+        // In the middle of an update the spec may be ahead of the container: then the kubelet's word counts.
+        let is_ahead = earlier.is_some() && !is_new(pod, c);
+        note(&c.name, &c.id, if is_ahead { &c.image } else { &c.wants });
+        if earlier.is_some() {
+            // What the spec asks for now may still be started, although it is about to ask for something else.
+            note(&c.name, &Text::default(), &c.wants);
         }
     }
     InPlace { op, ran, ..InPlace::default() }

@@ -11,9 +11,11 @@ use cafe_crds::{
     traffic::{OnDrainTimeout, TrafficMode},
 };
 use cafe_planner::{
+    Text,
     identity::{Op, Uid},
-    pod::Gate,
+    pod::{Container, Gate, InPlace, Pod},
     set::Action,
+    traffic::{record, runs_what_it_wants},
 };
 use simulator::{Cluster, Planner, Protector, SimPod};
 
@@ -339,4 +341,40 @@ fn a_controller_that_dies_after_every_few_actions_still_ends() {
         cluster.settle();
         cluster.assert_converged();
     }
+}
+
+/// Seen on a real kubelet with a container that took three seconds to stop: it had begun to go to v2 when the spec went back to
+/// v1, so it started v2 first and v1 afterwards.
+#[test]
+fn a_container_of_the_image_that_was_asked_for_in_between_is_not_the_new_one() {
+    let text = |text: &str| Text::from(text);
+    let pod = |wants: &str, id: &str, runs: &str, generation: i64, in_place: Option<InPlace>| Pod {
+        generation,
+        observed_generation: generation,
+        containers_ready: true,
+        containers: vec![Container {
+            name: text("app"),
+            wants: text(wants),
+            id: text(id),
+            image: text(runs),
+            running: true,
+            ready: true,
+            waiting: None,
+        }],
+        in_place,
+        ..Pod::default()
+    };
+    let update = |pod: &Pod, to: &str| Some(record(pod, Op(7), &[(text("app"), text(to))]));
+    let to_v2 = update(&pod("v1", "first", "v1", 1, None), "v2");
+    let back = update(&pod("v2", "first", "v1", 2, to_v2), "v1");
+    assert!(!runs_what_it_wants(&pod("v1", "second", "v2", 3, back.clone())), "v2 runs, v1 is wanted");
+    assert!(runs_what_it_wants(&pod("v1", "third", "v1", 3, back.clone())), "started again with v1");
+    assert!(runs_what_it_wants(&pod("v1", "first", "v1", 3, back.clone())), "never touched");
+
+    let and_again = update(&pod("v1", "first", "v1", 3, back), "v2");
+    assert!(
+        !runs_what_it_wants(&pod("v2", "second", "v1", 4, and_again.clone())),
+        "v1 was started again first"
+    );
+    assert!(runs_what_it_wants(&pod("v2", "third", "v2", 4, and_again)));
 }
