@@ -149,6 +149,26 @@ fn a_log_without_the_objects_is_judged_by_what_it_shows() {
 }
 
 #[test]
+fn what_others_wrote_between_two_writes_of_ours_is_read_from_the_second() {
+    let deployment = |version: u64, group: i64, waits: bool, confirm: &str| {
+        let waiting = if waits { json!("2026-01-01T00:00:00Z") } else { Value::Null };
+        json!({
+            "kind": "CafeDeployment", "metadata": { "name": "web", "namespace": "shop", "uid": "d",
+                "resourceVersion": version.to_string(), "generation": 1 },
+            "spec": { "replicas": 1, "release": { "confirm": confirm } },
+            "status": { "observedGeneration": 1, "release":
+                { "revision": 2, "fromRevision": 1, "state": "Executing", "group": group, "groupTotal": 2, "waitingSince": waiting } },
+        })
+    };
+    let patch = |on: u64, then: &Value| line("patch", "cafedeployments", "web", &json_patch(on), then);
+    let passes = |confirm| {
+        judge(&[patch(1, &deployment(2, 1, true, "")), patch(3, &deployment(4, 2, false, confirm))])
+    };
+    assert_eq!(found(&passes("2/1")), [""; 0]);
+    assert_eq!(found(&passes("2/2")), ["S6 at version 4, shop/web: gate 1 was passed without its token"]);
+}
+
+#[test]
 fn what_is_no_audit_log_is_refused_with_the_line() {
     let error = Log::default().read("{}\nno json".as_bytes(), |_| true).unwrap_err().to_string();
     assert!(error.starts_with("line 2: not JSON"), "{error}");

@@ -60,7 +60,8 @@ impl Checker {
 
     /// S6: no gate is passed without its token in the very version that the passage was decided on.
     fn progress(&mut self, before: &Deployment, it: &Deployment) {
-        let (Some(was), Some(is)) = (progress(before), progress(it)) else { return };
+        // A write of the status was decided on the spec that its own version shows, whatever the stream has shown before.
+        let (Some(was), Some(is)) = (progress(before, it), progress(it, it)) else { return };
         self.judge(Rule::S6, rules::s6(&was, &is), &it.identity);
         if was.revision != is.revision || !was.gated || was.waiting || was.completed {
             return;
@@ -133,10 +134,10 @@ impl Checker {
     }
 }
 
-/// Where the release stands; none before the first.
-fn progress(it: &Deployment) -> Option<Progress> {
+/// Where the release of a version stands, by the spec of another; none before the first release.
+fn progress(it: &Deployment, spec: &Deployment) -> Option<Progress> {
     let release = it.release.as_ref()?;
-    let token = it.confirm.as_deref().unwrap_or_default();
+    let token = spec.confirm.as_deref().unwrap_or_default();
     let (revision, group) = (release.revision, release.group);
     Some(Progress {
         revision,
@@ -145,8 +146,8 @@ fn progress(it: &Deployment) -> Option<Progress> {
         completed: release.completed,
         waiting: release.waiting,
         gated: release.has_base && !release.rollback,
-        needs_confirm: it.needs_confirm,
+        needs_confirm: spec.needs_confirm,
         confirmed: token == format!("{revision}/{group}") || token == format!("{revision}/all"),
-        paused: it.paused,
+        paused: spec.paused,
     })
 }

@@ -114,7 +114,7 @@ impl Checker {
         let (base, target) = (orders(|o| o.base), latched || orders(|o| o.target));
         // A set that has not written a status yet, and whose owner has not, says nothing about revisions; nor does one that stands
         // alone of a template that its status has not heard of.
-        let says = set.owner.is_some() || set.has_heard();
+        let says = set.owner.is_some() || (self.limits.complete && set.has_heard());
         let known =
             latched || (says && unit.targets.values().any(|o| o.target.is_some() || o.base.is_some()));
         let quota = application.filter(|a| a.now.target == pod.revision).and_then(|application| {

@@ -75,7 +75,7 @@ impl Checker {
         let sum: i64 = sets.iter().filter_map(|u| u.set.as_ref()).map(|s| s.grant).sum();
         let grows = set.grant > before.map_or(0, |b| b.grant);
         let budget = application.budget();
-        self.judge(Rule::S20, rules::s20(sum, budget, grows), &set.identity);
+        self.judge_whole(Rule::S20, rules::s20(sum, budget, grows), &set.identity);
     }
 
     /// S2, S4, S5, S7, S8 and S9 of what is reserved.

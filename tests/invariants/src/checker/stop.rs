@@ -9,9 +9,12 @@ use super::Checker;
 impl Checker {
     pub(super) fn stopped(&mut self, before: &Pod, now: &Pod) {
         let uid = now.identity.uid;
+        // Neither a patch of images nor a deletion changes the status: the version it made shows what it was decided on, also
+        // where the stream has missed the one before.
+        let decided = if self.limits.chained { before } else { now };
         if images(before).ne(images(now)) {
             self.touched(uid, "its images were changed", now);
-            let forced = self.out_of_traffic(before, "its images were changed");
+            let forced = self.out_of_traffic(decided, "its images were changed");
             if let Some((_, tracked)) = self.world.tracked_mut(uid) {
                 tracked.stopped = now.drain().is_some() && !forced;
             }
@@ -22,7 +25,7 @@ impl Checker {
         // A pod that never got a node, or has finished, has no container to lose.
         if deleted && !before.node.is_empty() && !before.finished && self.deleted_by_us(before) {
             self.touched(uid, "deleted", now);
-            self.out_of_traffic(before, "it was deleted");
+            self.out_of_traffic(decided, "it was deleted");
         }
     }
 
@@ -51,7 +54,9 @@ impl Checker {
             .force_drain
             .as_deref()
             .is_some_and(|op| before.drain().is_some_and(|drain| drain.ends_with(op) && !op.is_empty()));
-        let grace = set.map_or(0, |s| s.grace);
+        // What people told a set that stands alone may have been missed.
+        let told = self.limits.complete || set.is_some_and(|s| s.owner.is_some());
+        let grace = set.filter(|_| told).map_or(0, |s| s.grace);
         let waited = self.now.zip(tracked.drained).map(|(now, since)| now - since + self.limits.lag);
         let patience = set.and_then(|s| s.forces_after);
         let drains = self.now.zip(tracked.draining).map(|(now, since)| now - since + self.limits.lag);
