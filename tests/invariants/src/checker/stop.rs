@@ -13,7 +13,7 @@ impl Checker {
         // where the stream has missed the one before.
         let decided = if self.limits.chained { before } else { now };
         if images(before).ne(images(now)) {
-            self.touched(uid, "its images were changed", now);
+            self.touched(uid, "updated", now);
             let forced = self.out_of_traffic(decided, "its images were changed");
             if let Some((_, tracked)) = self.world.tracked_mut(uid) {
                 tracked.stopped = now.drain().is_some() && !forced;
