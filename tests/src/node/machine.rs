@@ -168,6 +168,9 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
             "localStorageCapacityIsolation": false,
             "imageGCHighThresholdPercent": 100,
             "evictionHard": { "memory.available": "1Mi", "nodefs.available": "1%", "imagefs.available": "1%" },
+            // Release after release goes back to an image that the container ran minutes ago, and the kubelet holds every
+            // such start back, ten seconds first and doubling, as if the container had crashed.
+            "crashLoopBackOff": { "maxContainerRestartPeriod": "1s" },
             "serializeImagePulls": false,
             "registerNode": true,
         })

@@ -57,14 +57,14 @@ async fn chapter(
         let (requests, lost) = play.so_far();
         let done = before + updated;
         telling.progress(&format!("{done} of {total} pods updated, {requests} requests, {lost} lost"));
-        if number % TURNS.len() == 0 {
+        if number % TURNS.len() == 0 || number >= TURNS.len() && updated >= wanted {
             telling.line(
                 "continuous",
                 &format!("{done} of {total} pods updated, {requests} requests, {lost} lost"),
             );
-            if updated >= wanted {
-                break;
-            }
+        }
+        if number >= TURNS.len() && updated >= wanted {
+            break;
         }
     }
     play.close().await
