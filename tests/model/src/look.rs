@@ -263,9 +263,12 @@ impl Planner {
                 let names = |ran: &Ran| {
                     before.is_some_and(|c| c.iter().any(|c| c.id == ran.id && c.image == ran.image))
                 };
-                let known = record
-                    .as_ref()
-                    .is_some_and(|record| record.ran.iter().all(names) && !record.ran.is_empty());
+                // What was asked for in between has no id; the model's kubelet starts only what is asked for now.
+                let started = |record: &InPlace| {
+                    let mut started = record.ran.iter().filter(|ran| !ran.id.is_empty()).peekable();
+                    started.peek().is_some() && started.all(names)
+                };
+                let known = record.as_ref().is_some_and(started);
                 assert!(
                     known,
                     "the model keeps of a record only that it names the container that runs: {record:?}"
