@@ -15,7 +15,7 @@ use super::watcher::{Kind, Seen};
 use super::writes::Sent;
 
 /// Milliseconds by which a watch, or a decision of the controller, may be behind on a busy machine.
-const LAG: i64 = 5000;
+const LAG: i64 = 30_000;
 
 /// What a replay has found.
 #[derive(Clone, Debug, Default)]
