@@ -105,13 +105,9 @@ impl Play {
         self.load.so_far()
     }
 
-    /// Fails as soon as a request is lost, not only at the end.
-    pub(super) fn check(&self) -> Result<()> {
-        let (requests, lost) = self.load.so_far();
-        if lost > 0 {
-            bail!("{lost} of {requests} requests are lost already");
-        }
-        Ok(())
+    /// Whether to go on: once a request is lost, [`Play::close`] tells which and why.
+    pub(super) fn is_lossless(&self) -> bool {
+        self.load.so_far().1 == 0
     }
 
     /// Stops the clients, replays what the watches saw, compares both ends, and removes the workload. Fails when a
@@ -149,6 +145,7 @@ impl Play {
         let samples = Samples {
             propagation: reach(&ledger, &timings.drains, Connection::New),
             kept_alive: reach(&ledger, &timings.drains, Connection::KeptAlive),
+            latency: ledger.records.iter().map(|record| record.done - record.sent).collect(),
             swap: timings.swap,
             drain: timings.drain,
             endpoints: timings.endpoints,

@@ -41,6 +41,8 @@ pub(super) struct Samples {
     pub(super) propagation: Vec<u64>,
     /// W1 until the last request over a connection that was kept alive.
     pub(super) kept_alive: Vec<u64>,
+    /// A request until its answer.
+    pub(super) latency: Vec<u64>,
 }
 
 impl Outcome {
@@ -70,6 +72,7 @@ impl Samples {
         self.total.extend(other.total);
         self.propagation.extend(other.propagation);
         self.kept_alive.extend(other.kept_alive);
+        self.latency.extend(other.latency);
     }
 }
 
@@ -106,6 +109,7 @@ pub(super) struct Report {
     propagation_ms: Spread,
     kept_alive_ms: Spread,
     total_ms: Spread,
+    latency_ms: Spread,
     seconds: f64,
     proof: Proof,
     scenarios: Vec<Entry>,
@@ -145,6 +149,7 @@ impl Report {
         self.propagation_ms = of(&samples.propagation);
         self.kept_alive_ms = of(&samples.kept_alive);
         self.total_ms = of(&samples.total);
+        self.latency_ms = of(&samples.latency);
     }
 
     /// For people.
@@ -162,6 +167,7 @@ impl Report {
             ("W1 to the last kept-alive request", self.kept_alive_ms),
             ("W1 to W2 (drain with grace)", self.drain_ms),
             ("W1 to back in service", self.total_ms),
+            ("request to answer", self.latency_ms),
         ];
         for (name, spread) in rows {
             let _ = writeln!(text, "{name:<38}{:>9.1}{:>9.1}{:>9.1}", spread.p50, spread.p99, spread.max);

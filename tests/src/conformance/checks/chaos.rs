@@ -37,21 +37,34 @@ pub(super) async fn gate_flips(stage: &mut Stage) -> Result<()> {
 
 /// The protector is stopped with a pod in hand that it wants; when it goes on, the pod is being drained.
 pub(super) async fn late_lock(stage: &mut Stage) -> Result<()> {
-    let lock = stage.lock.clone();
+    // Stopped before the wish, it meets wish and drain one after the other, however slow the machine is.
+    stopped_over_a_drain(stage, None).await?;
     for moment in MOMENTS {
-        let actor = stage.pod().await?;
-        actor.containers(true).await?;
-        actor.open().await?;
+        stopped_over_a_drain(stage, Some(moment)).await?;
+    }
+    Ok(())
+}
+
+/// Stopped so many milliseconds after the wish; `None`: before it.
+async fn stopped_over_a_drain(stage: &mut Stage, moment: Option<u64>) -> Result<()> {
+    let lock = stage.lock.clone();
+    let actor = stage.pod().await?;
+    actor.containers(true).await?;
+    if moment.is_none() {
+        stage.freeze();
+    }
+    actor.open().await?;
+    if let Some(moment) = moment {
         pause(moment).await;
         stage.freeze();
-        let was_locked = stage.see(&actor).is_some_and(|pod| has_finalizer(&pod, &lock));
-        let reason = actor.drain().await?;
-        stage.thaw();
-        // A later pod shows that it has gone on.
-        stage.registered().await?;
-        if was_locked || stage.see(&actor).is_some_and(|pod| has_finalizer(&pod, &lock)) {
-            stage.until_answered(&actor, &reason).await?;
-        }
+    }
+    let was_locked = stage.see(&actor).is_some_and(|pod| has_finalizer(&pod, &lock));
+    let reason = actor.drain().await?;
+    stage.thaw();
+    // A later pod shows that it has gone on.
+    stage.registered().await?;
+    if was_locked || stage.see(&actor).is_some_and(|pod| has_finalizer(&pod, &lock)) {
+        stage.until_answered(&actor, &reason).await?;
     }
     Ok(())
 }
