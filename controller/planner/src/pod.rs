@@ -154,6 +154,9 @@ pub struct Pod {
     pub force_drain: Option<Op>,
     /// Since when it is Ready; none when it is not.
     pub ready_since: Option<Seconds>,
+    /// The kubelet says that a gate keeps it from being Ready, or that its containers do, which it looks at first. Without
+    /// either it may not have heard of a gate that is closed, and go on to write that the pod is Ready.
+    pub gate_noticed: bool,
     /// Condition ContainersReady.
     pub containers_ready: bool,
     /// `controller.kubernetes.io/pod-deletion-cost`.

@@ -11,7 +11,7 @@ use cafe_crds::{
 use cafe_planner::{
     Text,
     identity::{Op, RevisionHash},
-    pod::{InPlace, Pod},
+    pod::InPlace,
     set::action::On,
     template::Facts,
 };
@@ -131,23 +131,13 @@ impl Closing {
     }
 }
 
-/// W1. Ready turns False in the same write, with the kubelet's own words and generation, so that the kubelet has
-/// nothing to add (observed with 1.36: without `observedGeneration` it patches once more).
-pub(super) fn take_out(on: &On, why: Closing, pod: &Pod, mode: TrafficMode, now: Seconds) -> Value {
-    json!({
-        "metadata": selected(on, mode, &Value::Null),
-        "status": {"conditions": [
-            {
-                "type": GATE, "status": "False", "reason": why.reason(), "message": why.message(),
-                "lastTransitionTime": now,
-            },
-            {
-                "type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady",
-                "message": format!("the status of pod readiness gate {GATE:?} is not \"True\", but False"),
-                "lastTransitionTime": now, "observedGeneration": pod.generation,
-            },
-        ]},
-    })
+/// W1. Ready is the kubelet's to turn False. Written here in its words it would look at nothing and go on believing True, and
+/// the next time it compares what it believes with what it sees (every ten seconds) it would write that.
+pub(super) fn take_out(on: &On, why: Closing, mode: TrafficMode, now: Seconds) -> Value {
+    let gate = json!({
+        "type": GATE, "status": "False", "reason": why.reason(), "message": why.message(), "lastTransitionTime": now,
+    });
+    json!({ "metadata": selected(on, mode, &Value::Null), "status": {"conditions": [gate]} })
 }
 
 /// The metadata of W1 and W3: with `mode: Unselect` the label that Services select on rides along.
@@ -260,16 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn taking_a_pod_out_leaves_the_kubelet_nothing_to_add() {
+    fn taking_a_pod_out_closes_the_gate_and_leaves_readiness_to_the_kubelet() {
         let on = On { pod: "web-1".into(), uid: cafe_planner::identity::Uid(1), rv: 7 };
-        let pod = Pod { generation: 3, ..Pod::default() };
-        let body = take_out(&on, Closing::Drain(Op(0xab)), &pod, TrafficMode::Gate, Seconds(0));
+        let body = take_out(&on, Closing::Drain(Op(0xab)), TrafficMode::Gate, Seconds(0));
         assert_eq!(body["metadata"]["resourceVersion"], "7");
         let conditions = body["status"]["conditions"].as_array().unwrap();
-        assert_eq!(conditions[0]["reason"], "Drain_000000ab");
-        let message = "the status of pod readiness gate \"cafe.dev/serving\" is not \"True\", but False";
-        assert_eq!(conditions[1]["message"], message);
-        assert_eq!(conditions[1]["observedGeneration"], 3);
+        assert_eq!(conditions.len(), 1);
+        assert_eq!((&conditions[0]["type"], &conditions[0]["reason"]), (&json!(GATE), &json!("Drain_000000ab")));
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(crate) fn record(object: &PodObject, interner: &mut Interner) -> Option<Pod>
         ready_since: condition(conditions, "Ready")
             .filter(|c| is_true(c))
             .map(|c| since(c.last_transition_time.as_ref())),
+        gate_noticed: condition(conditions, "Ready").is_some_and(is_about_gates)
+            || !condition(conditions, "ContainersReady").is_some_and(is_true),
         containers_ready: condition(conditions, "ContainersReady").is_some_and(is_true),
         deletion_cost: annotation(DELETION_COST).and_then(|cost| cost.parse().ok()).unwrap_or_default(),
         protectors: protectors(meta.finalizers.as_deref().unwrap_or_default(), conditions, interner),
@@ -88,6 +90,11 @@ fn condition<'a>(conditions: &'a [PodCondition], type_: &str) -> Option<&'a PodC
 
 fn is_true(condition: &PodCondition) -> bool {
     condition.status == "True"
+}
+
+/// The words of the kubelet when readiness gates alone keep a pod from being Ready.
+fn is_about_gates(ready: &PodCondition) -> bool {
+    ready.status == "False" && ready.reason.as_deref() == Some("ReadinessGatesNotReady")
 }
 
 fn since(time: Option<&Time>) -> Seconds {

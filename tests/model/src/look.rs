@@ -211,6 +211,7 @@ impl Planner {
             gate: if pod.gate() { Gate::True } else { Gate::Draining(OP) },
             gate_since: if pod.is_late() { AFTER } else { BEFORE },
             ready_since: pod.ready().then_some(AFTER),
+            gate_noticed: true,
             containers_ready: pod.app(),
             selected: true,
             containers: vec![container],

@@ -68,7 +68,8 @@ pub(super) fn holder(s: &Snapshot<'_>, view: &PodView<'_>, op: Op) -> String {
     let serving = view.endpoints.counted_in(s.set.spec.traffic.mode).serving;
     match names.as_slice() {
         [] if serving > 0 => format!("EndpointSlices still serve it ({serving} endpoints)"),
-        [] => "it is Ready although its gate is False".to_owned(),
+        [] if view.pod.is_ready() => "it is Ready although its gate is False".to_owned(),
+        [] => "its kubelet has not answered its gate".to_owned(),
         [one] => format!("protector {one} has not answered drain {op}"),
         many => format!("protectors {} have not answered drain {op}", many.join(", ")),
     }

@@ -252,7 +252,6 @@ impl Cluster {
             A::TakeOut { op, .. } => {
                 p.pod.gate = Gate::Draining(op);
                 (p.pod.gate_since, p.pod.selected) = (wall, false);
-                p.pod.ready_since = None;
             }
             A::Update { to, images, record, group, .. } => {
                 p.pod.revision = Some(to);
@@ -273,7 +272,6 @@ impl Cluster {
             }
             A::TakeOffline { .. } => {
                 (p.pod.gate, p.pod.gate_since, p.pod.selected) = (Gate::Offline, wall, false);
-                p.pod.ready_since = None;
             }
             A::Delete { .. } => p.pod.terminating = true,
             A::Touch { record, .. } => p.pod.in_place = Some(record),
@@ -302,6 +300,7 @@ impl Cluster {
         let containers = facts.containers.iter().map(container).collect();
         let (uid, rv) = (self.next_uid(), self.next_rv());
         let pod = Pod {
+            gate_noticed: true,
             name,
             uid,
             rv,

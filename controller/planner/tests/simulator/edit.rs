@@ -261,6 +261,7 @@ impl Cluster {
             p.pod.phase = Phase::Finished;
             p.pod.ready_since = None;
             p.pod.containers_ready = false;
+            p.pod.gate_noticed = true;
             p.serving = false;
             p.pod.rv = rv;
         }

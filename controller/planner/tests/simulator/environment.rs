@@ -93,6 +93,7 @@ impl Cluster {
                 let p = self.pods.get_mut(&uid).unwrap();
                 let (containers, ready) = conditions(p);
                 p.pod.containers_ready = containers;
+                p.pod.gate_noticed = !ready;
                 if ready != p.pod.is_ready() {
                     p.pod.ready_since = ready.then_some(wall);
                 }
