@@ -79,6 +79,8 @@ pub struct Checker {
     namespaces: HashSet<Text>,
     /// The image that pods of a revision run, by owner, revision, container and architecture.
     images: HashMap<(Uid, Revision, Text, Text), Text>,
+    /// Objects whose status somebody else may take away.
+    losable: HashSet<Uid>,
     /// The last version of an object that is a write of ours.
     ours: HashMap<(Kind, Uid), u64>,
     asked: BTreeMap<Rule, u64>,
@@ -123,6 +125,16 @@ impl Checker {
     /// Says that somebody else deletes this object: not ours to answer for.
     pub fn excuse_deletion(&mut self, uid: Uid) {
         self.deletions.insert(uid, false);
+    }
+
+    /// Says that somebody else takes the status of this object away, as a restore from a backup does.
+    pub fn excuse_lost_status(&mut self, uid: Uid) {
+        self.losable.insert(uid);
+    }
+
+    /// What the object said it had observed, unless that has been taken away by somebody else.
+    fn said(&self, uid: Uid, before: Option<i64>, now: Option<i64>) -> Option<i64> {
+        before.filter(|_| now.is_some() || !self.losable.contains(&uid))
     }
 
     /// How often each rule was evaluated. One that is missing has found nothing to look at.

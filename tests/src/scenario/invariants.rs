@@ -33,12 +33,18 @@ pub struct Verdict {
 }
 
 /// Replays a history and the writes of the controller, which both must be in order. `killed` are the uids of pods that somebody
-/// else deleted.
+/// else deleted, `bereft` those of objects whose status somebody else took away.
 #[must_use]
-pub(super) fn check(history: &[Seen], sent: &[Sent], killed: &BTreeSet<String>) -> Verdict {
+pub(super) fn check(
+    history: &[Seen],
+    sent: &[Sent],
+    killed: &BTreeSet<String>,
+    bereft: &BTreeSet<String>,
+) -> Verdict {
     let attributed = !sent.is_empty() && sent.iter().all(Sent::tells_its_version);
     let mut checker = Checker::new(Limits { lag: LAG, attributed, steady: true, ..Limits::default() });
     killed.iter().for_each(|uid| checker.excuse_deletion(Uid::of(uid)));
+    bereft.iter().for_each(|uid| checker.excuse_lost_status(Uid::of(uid)));
     let mut verdict = Verdict::default();
     let mut tally = Tally::default();
     let mut sent = sent.iter().peekable();
@@ -63,7 +69,7 @@ fn event_of(seen: &Seen) -> Option<Event> {
         Kind::Set => Judged::Set,
         Kind::Pod => Judged::Pod,
         Kind::Slice => Judged::Slice,
-        Kind::Event => return None,
+        Kind::Revision | Kind::Event => return None,
     };
     if seen.gone {
         return Some(Event::Gone(kind, read::identity(&seen.object)));
@@ -90,7 +96,7 @@ impl Tally {
             }
             Kind::Set if !self.has_deployment => self.replicas = number(&seen.object, "/spec/replicas"),
             Kind::Pod => self.pod(seen, verdict),
-            Kind::Set | Kind::Slice | Kind::Event => {}
+            Kind::Set | Kind::Revision | Kind::Slice | Kind::Event => {}
         }
     }
 
@@ -152,7 +158,7 @@ mod tests {
     }
 
     fn violations(history: &[Seen]) -> Vec<String> {
-        check(history, &[], &BTreeSet::new()).violations
+        check(history, &[], &BTreeSet::new(), &BTreeSet::new()).violations
     }
 
     #[test]
@@ -177,7 +183,7 @@ mod tests {
             seen(5, Kind::Pod, "p", pod("False", "Drain_1", "a")),
             seen(6, Kind::Pod, "p", pod("False", "Drain_1", "b")),
         ];
-        let verdict = check(&history, &[], &BTreeSet::new());
+        let verdict = check(&history, &[], &BTreeSet::new(), &BTreeSet::new());
         let expected = "S3 at version 6, p: its images were changed while 1 endpoints stood for it";
         assert_eq!(verdict.violations, [expected]);
         assert_eq!((verdict.drains["p"], verdict.updates["p"]), (1, 1));

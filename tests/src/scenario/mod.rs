@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 pub use invariants::Verdict;
 pub use manifest::{CONTAINER, image, merge, minimal, solo, web};
-pub use object::{Container, Gate, Pod};
+pub use object::{Container, Gate, Pod, Revision};
 pub use view::View;
 pub(crate) use view::serving;
 pub use watcher::{Kind, Seen, Watcher};

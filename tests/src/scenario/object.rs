@@ -1,6 +1,9 @@
 //! What scenarios read of a pod, whatever else is in it.
 
-use cafe_crds::names::{DRAIN_REASON_PREFIX, GATE, LABEL_REVISION, LABEL_UNIT, PROTECTOR_PREFIX};
+use cafe_crds::names::{
+    ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME, DRAIN_REASON_PREFIX, GATE, LABEL_REVISION, LABEL_UNIT,
+    PROTECTOR_PREFIX,
+};
 use serde_json::Value;
 
 /// The text at a JSON pointer, empty when there is none.
@@ -49,6 +52,35 @@ pub struct Container {
     pub restarts: i64,
     /// Why it waits; empty when it does not.
     pub waiting: String,
+}
+
+/// A ControllerRevision as the API server has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Revision<'a>(pub &'a Value);
+
+impl<'a> Revision<'a> {
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        number(self.0, "/revision")
+    }
+
+    /// The numbers that it had before its template returned.
+    #[must_use]
+    pub fn older(self) -> Vec<i64> {
+        self.annotation(ANNOTATION_OLDER_REVISIONS).split(',').filter_map(|n| n.parse().ok()).collect()
+    }
+
+    /// How its last release ended; empty when it has not.
+    #[must_use]
+    pub fn outcome(self) -> &'a str {
+        self.annotation(ANNOTATION_OUTCOME)
+    }
+
+    fn annotation(self, key: &str) -> &'a str {
+        let annotations = self.0.pointer("/metadata/annotations");
+        annotations.and_then(|all| all.get(key)).and_then(Value::as_str).unwrap_or_default()
+    }
 }
 
 /// A pod as the API server has it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::object::{Pod, condition, list, number, text};
+use super::object::{Pod, Revision, condition, list, number, text};
 
 /// The objects of a workload as they are at one moment.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,8 @@ pub struct View {
     pub deployment: Arc<Value>,
     /// The InPlaceSets.
     pub sets: Vec<Arc<Value>>,
+    /// Its ControllerRevisions.
+    pub revisions: Vec<Arc<Value>>,
     /// Its pods, those that are going included.
     pub pods: Vec<Arc<Value>>,
     /// The EndpointSlices of its Service.
@@ -25,6 +27,20 @@ impl View {
     /// The pods.
     pub fn pods(&self) -> impl Iterator<Item = Pod<'_>> {
         self.pods.iter().map(|pod| Pod(pod))
+    }
+
+    /// The revisions that are kept, oldest first.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Revision<'_>> {
+        let mut kept: Vec<Revision<'_>> = self.revisions.iter().map(|revision| Revision(revision)).collect();
+        kept.sort_by_key(|revision| revision.number());
+        kept
+    }
+
+    /// The numbers of the revisions that are kept, in order.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<i64> {
+        self.kept().into_iter().map(Revision::number).collect()
     }
 
     /// The pod of this name.

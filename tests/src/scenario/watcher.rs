@@ -23,6 +23,8 @@ pub enum Kind {
     Deployment,
     /// InPlaceSets.
     Set,
+    /// ControllerRevisions.
+    Revision,
     /// Pods.
     Pod,
     /// EndpointSlices.
@@ -31,7 +33,7 @@ pub enum Kind {
     Event,
 }
 
-const KINDS: [Kind; 5] = [Kind::Deployment, Kind::Set, Kind::Pod, Kind::Slice, Kind::Event];
+const KINDS: [Kind; 6] = [Kind::Deployment, Kind::Set, Kind::Revision, Kind::Pod, Kind::Slice, Kind::Event];
 
 impl Kind {
     /// Where objects of this kind are found.
@@ -40,6 +42,7 @@ impl Kind {
         let (group, version, kind, plural) = match self {
             Self::Deployment => ("cafe.dev", "v1alpha1", "CafeDeployment", "cafedeployments"),
             Self::Set => ("cafe.dev", "v1alpha1", "InPlaceSet", "inplacesets"),
+            Self::Revision => ("apps", "v1", "ControllerRevision", "controllerrevisions"),
             Self::Pod => ("", "v1", "Pod", "pods"),
             Self::Slice => ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
             Self::Event => ("events.k8s.io", "v1", "Event", "events"),
@@ -131,6 +134,7 @@ impl Watcher {
         View {
             deployment: of(Kind::Deployment).into_iter().next().unwrap_or_default(),
             sets: of(Kind::Set),
+            revisions: of(Kind::Revision),
             pods: of(Kind::Pod),
             slices: of(Kind::Slice),
         }

@@ -34,6 +34,8 @@ pub struct Workload {
     log: Reader,
     /// uids of pods that were deleted by hand.
     killed: Mutex<BTreeSet<String>>,
+    /// uids of objects whose status was taken away by hand.
+    bereft: Mutex<BTreeSet<String>>,
     /// The newest version of the object that an answer has shown: conditions wait until it is seen.
     written: AtomicU64,
 }
@@ -65,6 +67,7 @@ impl Workload {
             watcher,
             log,
             killed: Mutex::default(),
+            bereft: Mutex::default(),
             written: AtomicU64::new(0),
         })
     }

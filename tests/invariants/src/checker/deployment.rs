@@ -41,7 +41,7 @@ impl Checker {
             application.restless = 0;
         }
         let before = application.advance(it.clone(), now, lag);
-        let observed = before.observed.filter(|_| !first);
+        let observed = self.said(identity.uid, before.observed.filter(|_| !first), it.observed);
         self.judge(Rule::S18, rules::s18_observed(observed, it.observed, it.generation), &identity);
         if first {
             return;

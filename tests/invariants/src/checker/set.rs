@@ -38,7 +38,7 @@ impl Checker {
         }
         self.heard(set);
         self.granted(set, before.as_ref());
-        let observed = before.as_ref().and_then(|b| b.observed);
+        let observed = self.said(identity.uid, before.as_ref().and_then(|b| b.observed), set.observed);
         self.judge(Rule::S18, rules::s18_observed(observed, set.observed, set.generation), &identity);
         let Some(before) = before else { return };
         // A source that merges versions shows no version that the journal was written on.

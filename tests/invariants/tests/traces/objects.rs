@@ -122,6 +122,17 @@ fn s18_an_observed_generation_that_runs_ahead_or_back_is_found() {
 }
 
 #[test]
+fn s18_a_status_that_somebody_else_takes_away_is_no_fault_of_ours() {
+    let mut story = Story::new();
+    story.deployment(|d| d.observed = None).breaks(S18, "observedGeneration went back from 1 to 0");
+
+    let mut story = Story::new();
+    story.lose_status().holds(S18);
+    story.deployment(|d| (d.generation, d.observed) = (3, Some(3))).holds(S18);
+    story.deployment(|d| d.observed = Some(2)).breaks(S18, "observedGeneration went back from 3 to 2");
+}
+
+#[test]
 fn s19_a_unit_goes_once_it_is_empty() {
     let mut story = Story::new();
     story.set("b", |s| s.replicas = 0);

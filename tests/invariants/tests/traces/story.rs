@@ -178,6 +178,12 @@ impl Story {
         self.tell(Event::Deployment(Box::new(self.deployment.clone())))
     }
 
+    /// Somebody takes the status of the CafeDeployment away, and the judge knows of it.
+    pub fn lose_status(&mut self) -> &mut Self {
+        self.checker.excuse_lost_status(self.deployment.identity.uid);
+        self.deployment(|d| (d.observed, d.release) = (None, None))
+    }
+
     /// A change of a set, which it acknowledges at once.
     pub fn set(&mut self, unit: &'static str, change: impl FnOnce(&mut Set)) -> &mut Self {
         self.revision += 1;

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use anyhow::{Context, Result};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Value, json};
 
 use super::Workload;
@@ -108,6 +108,46 @@ impl Workload {
     /// When the API server refuses it.
     pub async fn roll_back(&self) -> Result<()> {
         self.set_template(&self.first_template()).await
+    }
+
+    /// Orders something of the release in hand, besides what has been ordered before.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn order(&self, orders: Value) -> Result<()> {
+        self.patch(json!({ "spec": { "release": orders } })).await
+    }
+
+    /// Writes an annotation of every pod that is there now, or takes it off.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn annotate_pods(&self, key: &str, value: Option<&str>) -> Result<()> {
+        let patch = Patch::Merge(json!({ "metadata": { "annotations": { key: value } } }));
+        for pod in self.look().await?.identities().keys() {
+            self.api(Kind::Pod).patch(pod, &PatchParams::default(), &patch).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the status of the CafeDeployment and of its InPlaceSets away, as a restore from a backup does.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn lose_status(&self) -> Result<()> {
+        let (params, nothing) = (PatchParams::default(), Patch::Merge(json!({ "status": null })));
+        for set in self.api(Kind::Set).list(&ListParams::default()).await? {
+            self.bereave(set.metadata.uid);
+            let name = set.metadata.name.context("a set without a name")?;
+            self.api(Kind::Set).patch_status(&name, &params, &nothing).await?;
+        }
+        self.bereave(self.api(self.kind).get(&self.name).await?.metadata.uid);
+        let answer = self.api(self.kind).patch_status(&self.name, &params, &nothing).await?;
+        self.note(&answer)
+    }
+
+    fn bereave(&self, uid: Option<String>) {
+        self.bereft.lock().unwrap_or_else(PoisonError::into_inner).extend(uid);
     }
 
     /// Deletes a pod, as `kubectl delete pod` does.

@@ -35,7 +35,7 @@ impl Workload {
         };
         self.wait_until("seen by the watches", seen).await?;
         let sent = writes::read(self.bed, &mut self.log.clone(), &self.namespace).await?;
-        let verdict = invariants::check(&self.watcher.history(), &sent, &self.killed());
+        let verdict = invariants::check(&self.watcher.history(), &sent, &self.killed(), &self.bereft());
         ensure!(
             verdict.violations.is_empty(),
             "rules were broken:\n{}\n{}\n{}",
@@ -50,6 +50,10 @@ impl Workload {
         self.killed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn bereft(&self) -> BTreeSet<String> {
+        self.bereft.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What happened, in order: what to read when a rule was broken.
     #[must_use]
     pub fn story(&self) -> String {
@@ -60,7 +64,7 @@ impl Workload {
                 Kind::Pod => Pod(&seen.object).line(),
                 Kind::Set => set_line(&seen.object),
                 Kind::Deployment => deployment_line(&seen.object),
-                Kind::Slice | Kind::Event => continue,
+                Kind::Revision | Kind::Slice | Kind::Event => continue,
             };
             let before = last.insert((seen.kind, seen.name.clone()), now.clone());
             if seen.gone || before.as_ref() != Some(&now) {

@@ -107,6 +107,7 @@ impl Workload {
         Ok(View {
             deployment: self.read(Kind::Deployment).await?.into_iter().next().unwrap_or_default(),
             sets: self.read(Kind::Set).await?,
+            revisions: self.read(Kind::Revision).await?,
             pods: self.read(Kind::Pod).await?,
             slices: self.read(Kind::Slice).await?,
         })
