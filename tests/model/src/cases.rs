@@ -30,7 +30,7 @@ pub struct Ablation {
 }
 
 const fn faults(crashes: u8, lost: u8, changes: u8, pauses: u8, deaths: u8) -> Faults {
-    Faults { crashes, lost, changes, pauses, deaths }
+    Faults { crashes, lost, changes, pauses, deaths, ..Faults::NONE }
 }
 
 /// Run with every test.
@@ -57,6 +57,21 @@ pub const CASES: &[Case] = &[
         setup: Setup::new(2, 1, faults(1, 0, 0, 0, 0)).with_standby(),
         states: 70_990,
     },
+    Case {
+        name: "an abort and a rollback by order",
+        setup: Setup::new(3, 1, faults(1, 1, 0, 0, 0)).with_orders(1, 1),
+        states: 1_660_943,
+    },
+    Case {
+        name: "an abort and a rollback by order in a pause",
+        setup: Setup::new(3, 1, faults(0, 1, 0, 1, 0)).with_orders(1, 1),
+        states: 864_892,
+    },
+    Case {
+        name: "an abort, a rollback by order and a change of mind",
+        setup: Setup::new(2, 1, faults(1, 0, 1, 0, 0)).with_orders(1, 1),
+        states: 1_207_660,
+    },
 ];
 
 /// Run by `cargo xtask model --deep`.
@@ -80,6 +95,21 @@ pub const DEEP: &[Case] = &[
         name: "five pods, two at once",
         setup: Setup::new(5, 2, faults(1, 1, 0, 0, 0)),
         states: 8_872_709,
+    },
+    Case {
+        name: "an abort and a rollback by order, and a container that dies",
+        setup: Setup::new(2, 1, faults(1, 0, 0, 0, 1)).with_orders(1, 1),
+        states: 3_865_147,
+    },
+    Case {
+        name: "an abort, a rollback by order and a change of mind, answers lost",
+        setup: Setup::new(2, 1, faults(1, 1, 1, 0, 0)).with_orders(1, 1),
+        states: 4_414_281,
+    },
+    Case {
+        name: "an abort, two pods at once",
+        setup: Setup::new(4, 2, faults(1, 0, 0, 0, 0)).with_orders(1, 0),
+        states: 4_381_505,
     },
 ];
 
@@ -124,5 +154,10 @@ pub const ABLATIONS: &[Ablation] = &[
         name: "the fence of the set, a part of R4",
         setup: Setup::new(2, 1, faults(1, 1, 0, 0, 1)).without(&[Rule::SetFence]),
         breaks: "S1",
+    },
+    Ablation {
+        name: "the freeze of an abort",
+        setup: Setup::new(3, 1, faults(0, 0, 0, 0, 0)).with_orders(1, 0).without(&[Rule::Freeze]),
+        breaks: "S4",
     },
 ];

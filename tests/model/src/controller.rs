@@ -108,6 +108,15 @@ pub(crate) fn bring(setup: &Setup, s: &mut State, object: usize) {
     }
 }
 
+/// `stop::freeze` and `children::partition`: by the caches, no more pods go to the target than are there or on their way.
+pub(crate) fn frozen(setup: &Setup, s: &State) -> u8 {
+    let Cache { pods, set, .. } = &s.cache;
+    let there = |i: &usize| pods[*i].spec() == set.target();
+    let on_the_way = |i: &usize| set.entry(*i).is_some() && !there(i);
+    let gone = (0..setup.pods).filter(|i| there(i) || on_the_way(i)).count();
+    (setup.pods - gone) as u8
+}
+
 /// The caches hold everything as it is.
 pub(crate) fn bring_everything(setup: &Setup, s: &mut State) {
     (0..setup.pods).chain([SET]).for_each(|object| bring(setup, s, object));

@@ -21,13 +21,24 @@ pub fn is_done(setup: &Setup, s: &State) -> bool {
     s.set.reserved() == 0 && s.set.acknowledged() && !s.set.paused() && (0..setup.pods).all(home)
 }
 
-/// Whether the goal can be reached from here without another fault. The abandoned write never arrives.
+/// What has been aborted stays aborted, and rests: no pod is out of service or reserved.
+fn is_at_rest(setup: &Setup, s: &State) -> bool {
+    let serves = |i: usize| s.pods[i].ready() && s.pods[i].run() == s.pods[i].spec();
+    s.set.reserved() == 0 && s.set.acknowledged() && (0..setup.pods).all(serves)
+}
+
+/// Whether the goal can be reached from here without another fault: an abort has come to rest before it is taken up again.
+/// The abandoned write never arrives.
 pub(crate) fn can(cluster: &Cluster, from: &State) -> bool {
     let mut s = from.clone();
     (s.left, s.zombie) = (Faults::NONE, None);
     let mut walked = Vec::new();
     for _ in 0..MOST_STEPS {
         rest(&cluster.setup, &mut s);
+        if s.set.is_aborted() && is_at_rest(&cluster.setup, &s) {
+            s = world::after(&cluster.setup, &s, Event::TakenUp);
+            rest(&cluster.setup, &mut s);
+        }
         if is_done(&cluster.setup, &s) || cluster.is_known_to_converge(&s) {
             walked.into_iter().for_each(|s| cluster.note_converging(s));
             return true;
@@ -46,7 +57,7 @@ fn rest(setup: &Setup, s: &mut State) {
     if s.live.is_some() {
         *s = world::after(setup, s, Event::Answered);
     }
-    if s.set.paused() {
+    if s.set.paused() && !s.set.is_aborted() {
         *s = world::after(setup, s, Event::Unpaused);
     }
     for i in 0..setup.pods {

@@ -77,6 +77,7 @@ pub struct Look {
 #[derive(Debug)]
 pub struct Planner {
     pods: usize,
+    freezes: bool,
     always_fenced: Mask,
     names: Vec<Text>,
     images: Vec<Text>,
@@ -115,7 +116,8 @@ impl Planner {
         let set_fence = if setup.keeps(Rule::SetFence) { 0 } else { bit(SET) };
         let always_fenced = if setup.keeps(Rule::R4) { set_fence } else { Mask::MAX };
         let answers = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Self { pods, always_fenced, names, images, revisions, spec, answers }
+        let freezes = setup.keeps(Rule::Freeze);
+        Self { pods, freezes, always_fenced, names, images, revisions, spec, answers }
     }
 
     /// What may be asked for next, by the caches of `state`: the union over how long ago the status was last written.
@@ -225,7 +227,12 @@ impl Planner {
     }
 
     fn set(&self, set: Set) -> set::Set {
-        let strategy = UpdateStrategy { paused: set.paused(), ..self.spec.update_strategy.clone() };
+        let partition = if self.freezes { set.partition() } else { 0 };
+        let strategy = UpdateStrategy {
+            paused: set.paused(),
+            partition: IntOrPercent::Int(partition.into()),
+            ..self.spec.update_strategy.clone()
+        };
         let entries = (0..self.pods).filter_map(|i| Some((i, set.entry(i)?)));
         let entry = |(i, (from, to))| Entry {
             uid: uid(i),

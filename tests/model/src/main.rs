@@ -41,6 +41,12 @@ struct Args {
     /// Containers that die by themselves.
     #[arg(long, default_value_t = 0, requires = "pods")]
     deaths: u8,
+    /// Times the release is aborted.
+    #[arg(long, default_value_t = 0, requires = "pods")]
+    aborts: u8,
+    /// Times the release is rolled back by an order.
+    #[arg(long, default_value_t = 0, requires = "pods")]
+    rollbacks: u8,
     /// The EndpointSlice controller's own cache lags.
     #[arg(long, requires = "pods")]
     slices_lag: bool,
@@ -62,9 +68,9 @@ fn main() -> ExitCode {
 }
 
 fn explore(args: &Args, pods: u8) -> bool {
-    let &Args { crashes, lost, changes, pauses, deaths, .. } = args;
-    let mut setup =
-        Setup::new(pods.into(), args.budget.into(), Faults { crashes, lost, changes, pauses, deaths });
+    let &Args { crashes, lost, changes, pauses, deaths, aborts, rollbacks, .. } = args;
+    let faults = Faults { crashes, lost, changes, pauses, deaths, aborts, rollbacks };
+    let mut setup = Setup::new(pods.into(), args.budget.into(), faults);
     if args.slices_lag {
         setup = setup.with_lagging_slices();
     }

@@ -1,4 +1,4 @@
-//! The objects, packed: a pod in nine bits, a set with its journal in twenty-nine.
+//! The objects, packed: a pod in nine bits, a set with its journal in thirty-two.
 
 use std::fmt;
 
@@ -152,7 +152,8 @@ impl Set {
     const ACKNOWLEDGED: u32 = 1 << 3;
     const ENTRIES: u32 = 4;
     const ENTRY: u32 = 5;
-    const SPEC: u32 = 7;
+    const PARTITION: u32 = 29;
+    const SPEC: u32 = 7 | 7 << Self::PARTITION;
 
     /// Asks for a revision; nobody has looked at it yet.
     #[must_use]
@@ -170,6 +171,18 @@ impl Set {
     #[must_use]
     pub const fn paused(self) -> bool {
         self.0 & Self::PAUSED != 0
+    }
+
+    /// `updateStrategy.partition`: pods that are kept off the revision it asks for. Only an abort keeps any.
+    #[must_use]
+    pub const fn partition(self) -> u8 {
+        (self.0 >> Self::PARTITION) as u8
+    }
+
+    /// An abort keeps pods where they are.
+    #[must_use]
+    pub const fn is_aborted(self) -> bool {
+        self.partition() > 0
     }
 
     /// `status.observedGeneration` is `metadata.generation`.
@@ -216,10 +229,24 @@ impl Set {
         Self(self.0 | Self::ACKNOWLEDGED)
     }
 
-    /// Asking for another revision: a new generation.
+    /// Asking for another revision: a new generation, and the end of an abort.
     #[must_use]
     pub const fn retargeted(self, target: u8) -> Self {
-        Self(self.0 & !3 & !Self::ACKNOWLEDGED | target as u32)
+        let lifted = if self.is_aborted() { self.taken_up() } else { self };
+        Self(lifted.0 & !3 & !Self::ACKNOWLEDGED | target as u32)
+    }
+
+    /// Aborted, with so many pods kept where they are: a new generation.
+    #[must_use]
+    pub const fn aborted(self, partition: u8) -> Self {
+        let taken_up = self.taken_up();
+        Self(taken_up.0 | Self::PAUSED | (partition as u32) << Self::PARTITION)
+    }
+
+    /// Neither aborted nor paused: a new generation.
+    #[must_use]
+    pub const fn taken_up(self) -> Self {
+        Self(self.0 & !(7 << Self::PARTITION) & !Self::PAUSED & !Self::ACKNOWLEDGED)
     }
 
     /// Paused or not: a new generation.
@@ -240,6 +267,9 @@ impl fmt::Debug for Set {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = |on: bool, text: &'static str| if on { text } else { "" };
         write!(f, "v{}{}", self.target(), mark(self.paused(), " paused"))?;
+        if self.is_aborted() {
+            write!(f, " partition {}", self.partition())?;
+        }
         write!(f, "{} journal", mark(!self.acknowledged(), " unacknowledged"))?;
         for (i, (from, to)) in (0..MOST_PODS).filter_map(|i| Some((i, self.entry(i)?))) {
             write!(f, " pod{i}:v{from}->v{to}")?;

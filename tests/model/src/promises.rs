@@ -17,7 +17,7 @@ pub(crate) fn may_stop(s: &State, i: usize) -> bool {
     rules::s3(&stop).is_ok()
 }
 
-/// S2 and S5 of a journal write, just before it is carried out.
+/// S2, S4 and S5 of a journal write, just before it is carried out.
 pub(crate) fn judge_journal(setup: &Setup, s: &mut State, set: Set, costly: Mask) {
     let count = |mask: Mask| i64::from(mask.count_ones());
     let (old, new) = (s.set.reserved(), set.reserved());
@@ -25,7 +25,18 @@ pub(crate) fn judge_journal(setup: &Setup, s: &mut State, set: Set, costly: Mask
     s.broken.s2 |= rules::s2(count(costing), count(old & new) + count(costing), budget(setup)).is_err();
     // A pod that was found drained with no reservation is no move.
     let moves = (0..setup.pods).filter(|i| new & !old & bit(*i) != 0 && s.pods[*i].gate());
-    s.broken.s5 |= rules::s5(s.set.paused(), moves.count() as i64).is_err();
+    let moves = moves.count() as i64;
+    s.broken.s5 |= rules::s5(s.set.paused(), moves).is_err();
+    let target = s.set.target();
+    let bound = |i: &usize| new_entry(set, *i) == Some(target) || s.pods[*i].spec() == target;
+    let there = (0..setup.pods).filter(bound).count() as i64;
+    let allowed = setup.pods as i64 - i64::from(s.set.partition());
+    s.broken.s4 |= moves > 0 && rules::s4(there, allowed).is_err();
+}
+
+/// The revision that the pod is reserved for.
+fn new_entry(set: Set, pod: usize) -> Option<u8> {
+    set.entry(pod).map(|(_, to)| to)
 }
 
 /// Pods that are out of service on our account.

@@ -107,6 +107,7 @@ impl Model for Cluster {
             Property::always(S1, |m: &Self, s: &State| promises::keeps_the_budget(&m.setup, s)),
             Property::always(S2, |_: &Self, s: &State| !s.broken.s2),
             Property::always(S3, |_: &Self, s: &State| !s.broken.s3),
+            Property::always(S4, |_: &Self, s: &State| !s.broken.s4),
             Property::always(S5, |_: &Self, s: &State| !s.broken.s5),
             Property::always(CAN_CONVERGE, |m: &Self, s: &State| {
                 !promises::is_sound(s) || converge::can(m, s)
@@ -119,6 +120,7 @@ impl Model for Cluster {
 const S1: &str = "S1: no more pods are out of service on our account than the budget allows";
 const S2: &str = "S2: a pod in service is reserved only within the budget";
 const S3: &str = "S3: no container is stopped while an EndpointSlice serves it";
+const S4: &str = "S4: no pod is reserved for the target beyond the partition";
 const S5: &str = "S5: no pod is reserved during an acknowledged pause";
 const CAN_CONVERGE: &str =
     "once faults end, every pod serves at the revision asked for and nothing is reserved";
@@ -159,12 +161,16 @@ pub struct BrokenPromise {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Setup { pods, budget, faults, slices_lag, take_over, .. } = self.setup;
-        let Faults { crashes, lost, changes, pauses, deaths } = faults;
+        let Faults { crashes, lost, changes, pauses, deaths, aborts, rollbacks } = faults;
         write!(
             f,
             "pods {pods} budget {budget} crashes {crashes} lost {lost} changes {changes} pauses {pauses}"
         )?;
-        write!(f, " deaths {deaths} slices-lag {slices_lag} standby {}", take_over == TakeOver::Stale)?;
+        write!(
+            f,
+            " deaths {deaths} aborts {aborts} rollbacks {rollbacks} slices-lag {slices_lag} standby {}",
+            take_over == TakeOver::Stale
+        )?;
         let Self { states, transitions, depth, looks, seconds, .. } = self;
         write!(
             f,

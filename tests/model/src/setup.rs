@@ -20,6 +20,8 @@ pub enum Rule {
     R5,
     /// The grace is as long as the EndpointSlice controller may lag.
     Settle,
+    /// An abort tells the set how many pods stay where they are, and pauses it; else the set hears nothing of it.
+    Freeze,
 }
 
 /// What the caches of the process that takes over hold.
@@ -53,6 +55,12 @@ impl Setup {
     #[must_use]
     pub const fn new(pods: usize, budget: i32, faults: Faults) -> Self {
         Self { pods, budget, faults, slices_lag: false, take_over: TakeOver::Fresh, without: &[] }
+    }
+
+    /// With releases that are aborted and rolled back by an order, so often.
+    #[must_use]
+    pub const fn with_orders(self, aborts: u8, rollbacks: u8) -> Self {
+        Self { faults: Faults { aborts, rollbacks, ..self.faults }, ..self }
     }
 
     /// With an EndpointSlice controller whose own cache lags.

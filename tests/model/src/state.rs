@@ -60,6 +60,8 @@ pub struct Broken {
     pub s2: bool,
     /// A container was stopped while an EndpointSlice sent requests to it.
     pub s3: bool,
+    /// A pod was reserved for the target beyond the partition.
+    pub s4: bool,
     /// A pod was reserved during an acknowledged pause.
     pub s5: bool,
 }
@@ -77,6 +79,10 @@ pub struct Faults {
     pub pauses: u8,
     /// A container dies by itself.
     pub deaths: u8,
+    /// The release is aborted.
+    pub aborts: u8,
+    /// The release is rolled back by an order.
+    pub rollbacks: u8,
 }
 
 /// What the watches of one process have brought.
@@ -108,7 +114,8 @@ impl Cache {
 
 impl Faults {
     /// Nothing more: caches still lag.
-    pub const NONE: Self = Self { crashes: 0, lost: 0, changes: 0, pauses: 0, deaths: 0 };
+    pub const NONE: Self =
+        Self { crashes: 0, lost: 0, changes: 0, pauses: 0, deaths: 0, aborts: 0, rollbacks: 0 };
 }
 
 /// One moment.
@@ -171,8 +178,12 @@ impl Hash for State {
         let pods = |pods: &[Pod]| pods.iter().fold(0, |all, pod| all << 9 | u64::from(pod.bits()));
         let bytes = |masks: &[u8]| masks.iter().fold(0, |all, mask| all << 8 | u64::from(*mask));
         let (left, broken) = (self.left, self.broken);
-        let counts = [left.crashes, left.lost, left.changes, left.pauses, left.deaths];
-        let broken = u8::from(broken.s2) | u8::from(broken.s3) << 1 | u8::from(broken.s5) << 2;
+        let counts =
+            [left.crashes, left.lost, left.changes, left.pauses, left.deaths, left.aborts, left.rollbacks];
+        let broken = u8::from(broken.s2)
+            | u8::from(broken.s3) << 1
+            | u8::from(broken.s5) << 2
+            | u8::from(broken.s4) << 3;
         hasher.write_u64(pods(&self.pods) | bytes(&[self.serving, self.believed]) << 48);
         hasher.write_u64(u64::from(self.set.bits()) | bytes(&[self.taken, broken]) << 32);
         for cache in [&self.cache, &self.standby] {

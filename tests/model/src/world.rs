@@ -2,13 +2,16 @@
 
 use crate::{
     api::{carry_out, moved, moved_pod},
-    controller::{act, answered, bring, take_over, unknown},
+    controller::{act, answered, bring, frozen, take_over, unknown},
     look::Ask,
     object::Pod,
     promises,
     setup::{Rule, Setup, TakeOver},
     state::{Mask, SET, State, bit},
 };
+
+/// The revision that every pod has at first, which a rollback goes back to.
+const BASE: u8 = 0;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +56,12 @@ pub enum Event {
     Paused,
     /// Somebody ends the pause.
     Unpaused,
+    /// The CafeDeployment aborts the release, by what it knows.
+    Aborted,
+    /// The release is taken up again.
+    TakenUp,
+    /// The CafeDeployment goes back to the base.
+    RolledBack,
 }
 
 /// Everything that may happen next, except what the planner asks for.
@@ -81,13 +90,26 @@ pub fn events(setup: &Setup, s: &State, events: &mut Vec<Event>) {
     for i in 0..setup.pods {
         pod_events(setup, s, i, events);
     }
+    people(s, events);
+}
+
+fn people(s: &State, events: &mut Vec<Event>) {
     if s.left.changes > 0 {
         events.extend((0..3).filter(|r| *r != s.set.target()).map(Event::Retargeted));
     }
     match s.set.paused() {
+        true if s.set.is_aborted() => events.push(Event::TakenUp),
         true => events.push(Event::Unpaused),
         false if s.left.pauses > 0 => events.push(Event::Paused),
         false => {}
+    }
+    // Both are writes of the CafeDeployment, on the version of the set that its process knows.
+    let knows_the_set = (s.cache.newer | s.cache.behind) & bit(SET) == 0;
+    if s.left.aborts > 0 && knows_the_set && !s.set.is_aborted() {
+        events.push(Event::Aborted);
+    }
+    if s.left.rollbacks > 0 && knows_the_set && s.set.target() != BASE {
+        events.push(Event::RolledBack);
     }
 }
 
@@ -197,6 +219,21 @@ pub fn after(setup: &Setup, before: &State, event: Event) -> State {
         }
         Event::Unpaused => {
             s.set = s.set.with_pause(false);
+            moved(setup, &mut s, SET);
+        }
+        Event::Aborted => {
+            s.left.aborts -= 1;
+            let aborted = s.set.aborted(frozen(setup, &s));
+            s.set = if setup.keeps(Rule::Freeze) { aborted } else { aborted.with_pause(false) };
+            moved(setup, &mut s, SET);
+        }
+        Event::TakenUp => {
+            s.set = s.set.taken_up();
+            moved(setup, &mut s, SET);
+        }
+        Event::RolledBack => {
+            s.left.rollbacks -= 1;
+            s.set = s.set.taken_up().retargeted(BASE);
             moved(setup, &mut s, SET);
         }
     }
