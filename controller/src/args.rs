@@ -61,6 +61,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) watch_namespaces: Vec<String>,
 
+    /// Believe the annotation `cafe.dev/authors` of CafeDeployments, in which the admission webhook says who wrote what. Only
+    /// where that webhook is installed: elsewhere anyone could write it.
+    #[arg(long)]
+    pub(crate) trust_author_stamps: bool,
+
     /// Write without a lease. Only for a single replica: two such processes write against each other.
     #[arg(long)]
     pub(crate) no_leader_election: bool,

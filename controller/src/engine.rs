@@ -99,6 +99,7 @@ pub(crate) struct Parts {
     pub(crate) frames: Frames,
     pub(crate) watches: usize,
     pub(crate) window: usize,
+    pub(crate) trusts_stamps: bool,
 }
 
 impl Engine {
@@ -106,7 +107,7 @@ impl Engine {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
             client: parts.client,
-            world: World::default(),
+            world: World::trusting(parts.trusts_stamps),
             clock: Clock::start(),
             claim: parts.claim,
             metrics: parts.metrics,
@@ -352,6 +353,7 @@ impl Engine {
                 self.world.memory(call.owner).creating.push((name.clone(), *revision));
             }
             Target::NewRevision(_) | Target::NewSet => self.world.memory(call.owner).births += 1,
+            Target::NewChronicle => self.world.memory(call.owner).chronicling = true,
             Target::Proof(_) => self.world.memory(call.owner).proving = true,
         }
     }

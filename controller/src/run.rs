@@ -53,6 +53,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         metrics,
         health,
         watches,
+        trusts_stamps: args.trust_author_stamps,
     });
     let ended = engine.run(told_to_stop()).await;
     // Only now, with no write in flight, is the lease given back.

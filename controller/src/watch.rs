@@ -15,7 +15,9 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::observe::slim::{DeploymentObject, PodObject, RevisionObject, SetObject, SliceObject};
+use crate::observe::slim::{
+    DeploymentObject, PodObject, ReleaseObject, RevisionObject, SetObject, SliceObject,
+};
 
 /// One frame of one watch.
 pub(crate) struct Frame {
@@ -35,6 +37,8 @@ pub(crate) enum Observed {
     Deployment(Event<DeserializeGuard<DeploymentObject>>),
     /// An InPlaceSet.
     Set(Event<DeserializeGuard<SetObject>>),
+    /// A CafeRelease.
+    Release(Event<DeserializeGuard<ReleaseObject>>),
     /// A ControllerRevision.
     Revision(Event<RevisionObject>),
     /// A pod.
@@ -62,6 +66,7 @@ pub(crate) fn all(client: &Client, namespaces: &[String], streaming: bool) -> Fr
     for scope in scopes {
         frames.push(watch(client, scope, streaming, "cafedeployments", Observed::Deployment));
         frames.push(watch(client, scope, streaming, "inplacesets", Observed::Set));
+        frames.push(watch(client, scope, streaming, "cafereleases", Observed::Release));
         frames.push(watch(client, scope, streaming, "controllerrevisions", Observed::Revision));
         frames.push(watch(client, scope, streaming, "pods", Observed::Pod));
         frames.push(watch(client, scope, streaming, "endpointslices", Observed::Slice));
@@ -70,7 +75,7 @@ pub(crate) fn all(client: &Client, namespaces: &[String], streaming: bool) -> Fr
 }
 
 /// How many kinds are watched, in each scope.
-pub(crate) const KINDS: usize = 5;
+pub(crate) const KINDS: usize = 6;
 
 fn watch<K>(
     client: &Client,

@@ -14,8 +14,8 @@ mod topology;
 
 pub use release::{ReleaseControls, RollbackTo};
 pub use status::{
-    CafeDeploymentStatus, GroupKind, GroupState, GroupStatus, LastAction, Phase, Progress, ReleaseState,
-    ReleaseStatus, UnitQuota, UnitStatus,
+    CafeDeploymentStatus, Gate, GroupKind, GroupState, GroupStatus, LastAction, Phase, Progress,
+    ReleaseState, ReleaseStatus, UnitQuota, UnitStatus,
 };
 pub use strategy::{OnFailure, PodUpdatePolicy, Strategy, UpgradeType};
 pub use topology::{AutoReschedule, Topology, UnitType};

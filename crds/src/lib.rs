@@ -11,6 +11,7 @@ pub mod inplaceset;
 pub mod intstr;
 pub mod names;
 pub mod reason;
+pub mod release;
 pub mod selector;
 pub mod time;
 pub mod traffic;

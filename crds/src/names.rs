@@ -16,6 +16,9 @@ pub const LABEL_GROUP: &str = "cafe.dev/group";
 /// Pod label, `true` while the pod may take traffic; only kept with `traffic.mode: Unselect`.
 pub const LABEL_SERVING: &str = "cafe.dev/serving";
 
+/// CafeRelease label: name of its CafeDeployment.
+pub const LABEL_DEPLOYMENT: &str = "cafe.dev/deployment";
+
 /// Readiness gate and pod condition: True while the pod may take traffic.
 pub const GATE: &str = "cafe.dev/serving";
 /// Reason of a False gate during a drain, followed by eight hex digits that are new for each drain.
@@ -31,6 +34,8 @@ pub const ANNOTATION_IN_PLACE: &str = "cafe.dev/in-place";
 pub const ANNOTATION_OUTCOME: &str = "cafe.dev/outcome";
 /// ControllerRevision annotation: the numbers that this template had before.
 pub const ANNOTATION_OLDER_REVISIONS: &str = "cafe.dev/older-revisions";
+/// CafeDeployment annotation, written by the admission webhook: who wrote which order, as it has seen.
+pub const ANNOTATION_AUTHORS: &str = "cafe.dev/authors";
 /// InPlaceSet annotation: the largest number of pods the allocator gives to this unit.
 pub const ANNOTATION_CEILING: &str = "cafe.dev/ceiling";
 /// InPlaceSet annotation: rewritten after a change of the writing replica, so that no write of the former one can land.

@@ -14,7 +14,7 @@ use cafe_planner::{
 use serde_json::{Value, json};
 
 use super::{
-    Call, Target,
+    Call, Target, chronicles,
     requests::{
         Owned, PatchType, create, delete, fence, metadata, owned_by, patch, replace_on, revision_body,
         revision_name,
@@ -100,6 +100,20 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
         Action::DeleteSet { name, uid, rv } => {
             let request = delete(Kind::Set, &d.namespace, &name, uid, rv);
             of(Kind::Set, &name, Target::Existing { uid, rv }, "delete", "DeleteSet", request)
+        }
+        Action::CreateChronicle { name, spec, status } => {
+            let body = chronicles::body(d, &name, &spec, &status)?;
+            let request = create(Kind::Release, &d.namespace, &body);
+            of(Kind::Release, &name, Target::NewChronicle, "create", "CreateRelease", request)
+        }
+        Action::WriteChronicle { name, uid, rv, before, after } => {
+            let body = chronicles::changes(uid, rv, &before, &after)?;
+            let request = patch(Kind::Release, &d.namespace, &name, "", PatchType::Merge, &body);
+            of(Kind::Release, &name, Target::Existing { uid, rv }, "patch", "WriteRelease", request)
+        }
+        Action::DeleteChronicle { name, uid, rv } => {
+            let request = delete(Kind::Release, &d.namespace, &name, uid, rv);
+            of(Kind::Release, &name, Target::Existing { uid, rv }, "delete", "DeleteRelease", request)
         }
         Action::WriteStatus { rv, status } => {
             let status = serde_json::to_value(&status).ok()?;

@@ -1,5 +1,6 @@
 //! Carrying out actions: one API call each, on exactly the object the action was decided on.
 
+mod chronicles;
 mod deployments;
 mod pods;
 mod requests;
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use crate::{
     client::{self, CallError, Outcome},
-    observe::slim::{DeploymentObject, PodObject, RevisionObject, SetObject, SliceList},
+    observe::slim::{DeploymentObject, PodObject, ReleaseObject, RevisionObject, SetObject, SliceList},
     world::{Kind, Owner},
 };
 
@@ -45,6 +46,8 @@ pub(crate) enum Target {
     NewRevision(RevisionHash),
     /// An InPlaceSet to be born.
     NewSet,
+    /// A CafeRelease to be born.
+    NewChronicle,
     /// A live read, for these pods and drains.
     Proof(Vec<(Uid, Op)>),
 }
@@ -81,6 +84,8 @@ pub(crate) enum Answer {
     Deployment(Box<DeploymentObject>),
     /// An InPlaceSet.
     Set(Box<SetObject>),
+    /// A CafeRelease.
+    Release(Box<ReleaseObject>),
     /// A ControllerRevision.
     Revision(Box<RevisionObject>),
     /// A pod.
@@ -109,6 +114,7 @@ pub(crate) async fn fetch(
     match kind {
         Kind::Deployment => receive(client, request).await.map(|o| Answer::Deployment(Box::new(o))),
         Kind::Set => receive(client, request).await.map(|o| Answer::Set(Box::new(o))),
+        Kind::Release => receive(client, request).await.map(|o| Answer::Release(Box::new(o))),
         Kind::Revision => receive(client, request).await.map(|o| Answer::Revision(Box::new(o))),
         Kind::Pod => receive(client, request).await.map(|o| Answer::Pod(Box::new(o))),
         Kind::Slice => receive(client, request).await.map(Answer::Slices),

@@ -256,7 +256,10 @@ mod tests {
         assert_eq!(body["metadata"]["resourceVersion"], "7");
         let conditions = body["status"]["conditions"].as_array().unwrap();
         assert_eq!(conditions.len(), 1);
-        assert_eq!((&conditions[0]["type"], &conditions[0]["reason"]), (&json!(GATE), &json!("Drain_000000ab")));
+        assert_eq!(
+            (&conditions[0]["type"], &conditions[0]["reason"]),
+            (&json!(GATE), &json!("Drain_000000ab"))
+        );
     }
 
     #[test]

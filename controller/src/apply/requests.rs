@@ -34,7 +34,7 @@ impl PatchType {
 
 fn collection(kind: Kind, namespace: &str) -> String {
     let group = match kind {
-        Kind::Deployment | Kind::Set => format!("/apis/{GROUP}/{VERSION}"),
+        Kind::Deployment | Kind::Set | Kind::Release => format!("/apis/{GROUP}/{VERSION}"),
         Kind::Revision => "/apis/apps/v1".to_owned(),
         Kind::Pod => "/api/v1".to_owned(),
         Kind::Slice => "/apis/discovery.k8s.io/v1".to_owned(),

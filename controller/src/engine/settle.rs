@@ -22,6 +22,8 @@ const FIRST_PAUSE: u64 = 250;
 const LONGEST_PAUSE: u64 = 30_000;
 /// How soon a drain that was not complete is looked at again, in milliseconds.
 const NOT_DRAINED_YET: u64 = 50;
+/// How long no record is written after one was refused, in milliseconds.
+const RECORD_PAUSE: u64 = 10_000;
 /// How long to wait before reading an object again whose read failed.
 const REREAD_PAUSE: Duration = Duration::from_secs(1);
 
@@ -42,6 +44,7 @@ impl Engine {
         let retry = outcome.retry();
         match outcome {
             Outcome::Applied(answer) => self.applied(&call, answer),
+            outcome if call.kind == Kind::Release => self.not_on_record(call, &outcome),
             Outcome::Conflict | Outcome::Gone => {
                 tracing::debug!(decision = call.decision, name = &*call.name, "outdated: looks again");
                 self.outdated(call);
@@ -127,6 +130,25 @@ impl Engine {
         self.reporter.figures(&self.world, &self.metrics, call);
     }
 
+    /// Nothing waits for a record for long: what could not be written is tried again later, and everything else goes on.
+    fn not_on_record(&mut self, call: Call, outcome: &Outcome<Answer>) {
+        if let (Outcome::Conflict | Outcome::Gone, Target::Existing { .. }) = (outcome, &call.target) {
+            self.outdated(call);
+            return;
+        }
+        let (namespace, name, reason) = (&*call.namespace, &*call.name, outcome.reason());
+        tracing::warn!(
+            decision = call.decision,
+            namespace,
+            name,
+            reason,
+            "no record of this release for now"
+        );
+        self.release(&call);
+        let until = Millis(self.clock.now().mono.0 + RECORD_PAUSE);
+        self.world.memory(call.owner).no_chronicles_until = Some(until);
+    }
+
     /// What the live read says of each drain: proven from now on, or looked at again shortly.
     fn proven(&mut self, owner: Owner, pods: &[(Uid, Op)], list: &SliceList, now: Millis) {
         // For load balancers that ignore readiness only absence counts.
@@ -156,6 +178,7 @@ impl Engine {
         match answer {
             Answer::Deployment(o) => world.see_answer(Kind::Deployment, *o, World::see_deployment),
             Answer::Set(o) => world.see_answer(Kind::Set, *o, World::see_set),
+            Answer::Release(o) => world.see_answer(Kind::Release, *o, World::see_chronicle),
             Answer::Revision(o) => world.see_answer(Kind::Revision, *o, World::see_revision),
             Answer::Pod(o) => world.see_answer(Kind::Pod, *o, World::see_pod),
             Answer::Slices(_) | Answer::Nothing => {}
@@ -173,6 +196,7 @@ impl Engine {
                 let memory = self.world.memory(call.owner);
                 memory.births = memory.births.saturating_sub(1);
             }
+            Target::NewChronicle => self.world.memory(call.owner).chronicling = false,
             Target::Proof(_) => self.world.memory(call.owner).proving = false,
         }
     }
@@ -186,7 +210,7 @@ impl Engine {
                 self.world.fell_behind(call.kind, uid, rv);
             }
             Target::NewPod { .. } | Target::NewRevision(_) => self.reread(call, Duration::ZERO),
-            Target::NewSet | Target::Proof(_) => {
+            Target::NewSet | Target::NewChronicle | Target::Proof(_) => {
                 self.release(&call);
                 self.rest(call.owner, Some(Retry::Backoff));
             }
@@ -215,7 +239,7 @@ impl Engine {
                 self.rest(call.owner, Some(Retry::Backoff));
                 return;
             }
-            Target::NewPod { .. } | Target::NewRevision(_) | Target::NewSet => {}
+            Target::NewPod { .. } | Target::NewRevision(_) | Target::NewSet | Target::NewChronicle => {}
         }
         self.reread(call, Duration::ZERO);
     }

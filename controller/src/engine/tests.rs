@@ -93,6 +93,8 @@ fn lists() -> Vec<Observed> {
         Observed::Set(Event::Init),
         Observed::Set(Event::InitApply(DeserializeGuard(Ok(set())))),
         Observed::Set(Event::InitDone),
+        Observed::Release(Event::Init),
+        Observed::Release(Event::InitDone),
         Observed::Revision(Event::Init),
         Observed::Revision(Event::InitApply(revision)),
         Observed::Revision(Event::InitDone),
@@ -109,6 +111,7 @@ fn engine(api: &Api) -> Engine {
     let lists = lists().into_iter().map(|event| Frame { scope: None, event });
     frames.push(stream::iter(lists).chain(stream::pending()).boxed());
     Engine::new(Parts {
+        trusts_stamps: false,
         reporter: Reporter::new(client.clone(), "test".into()),
         client,
         claim: Claim::always(),

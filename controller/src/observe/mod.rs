@@ -1,5 +1,6 @@
 //! From what the API server sends to what the planners see.
 
+pub(crate) mod authors;
 pub(crate) mod content;
 pub(crate) mod pod;
 pub(crate) mod records;

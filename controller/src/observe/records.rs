@@ -6,7 +6,7 @@ use cafe_crds::{
     time::Seconds,
 };
 use cafe_planner::{
-    deployment::{Deployment, DeploymentSpec},
+    deployment::{Chronicle, Deployment, DeploymentSpec},
     identity::{Digest, Uid},
     revision::{Outcome, Revision},
     set::{Set, SetSpec, snapshot::Entry},
@@ -14,10 +14,10 @@ use cafe_planner::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::{
-    Interner,
+    Interner, authors,
     content::{Content, Contents},
     pod::controller,
-    slim::{DeploymentObject, RevisionObject, SetObject, SliceObject},
+    slim::{DeploymentObject, ReleaseObject, RevisionObject, SetObject, SignedMeta, SliceObject},
 };
 
 /// The resource version as a number: they are compared only within one kind.
@@ -39,9 +39,10 @@ fn identity(meta: &ObjectMeta) -> Option<(&str, Uid)> {
 pub(crate) fn deployment(
     object: DeploymentObject,
     contents: &mut Contents,
+    trusts_stamps: bool,
 ) -> Option<(Deployment, std::sync::Arc<Content>)> {
-    let meta = &object.metadata.0;
-    let (name, uid) = identity(meta)?;
+    let SignedMeta(meta, claimed) = object.metadata;
+    let (name, uid) = identity(&meta)?;
     let spec = object.spec;
     let has_claims = !spec.volume_claim_templates.is_empty();
     let (digest, content) =
@@ -50,7 +51,7 @@ pub(crate) fn deployment(
         name: name.into(),
         namespace: meta.namespace.as_deref()?.into(),
         uid,
-        rv: resource_version(meta),
+        rv: resource_version(&meta),
         generation: meta.generation.unwrap_or_default(),
         deleting: meta.deletion_timestamp.is_some(),
         spec: DeploymentSpec {
@@ -67,6 +68,7 @@ pub(crate) fn deployment(
             restart_at: spec.restart_at,
         },
         status: object.status.unwrap_or_default(),
+        authors: if trusts_stamps { authors::seen(claimed, meta.annotations.as_ref()) } else { claimed },
     };
     Some((deployment, content))
 }
@@ -147,6 +149,22 @@ pub(crate) fn revision(
         facts: content.facts(interner),
     };
     Some((revision, owner, content))
+}
+
+/// The record of a CafeRelease, with its owner.
+pub(crate) fn chronicle(object: ReleaseObject) -> Option<(Chronicle, Uid)> {
+    let meta = &object.metadata.0;
+    let (name, uid) = identity(meta)?;
+    let owner = controller(meta, "CafeDeployment")?;
+    let chronicle = Chronicle {
+        name: name.into(),
+        uid,
+        rv: resource_version(meta),
+        busy: false,
+        spec: object.spec,
+        status: object.status,
+    };
+    Some((chronicle, owner))
 }
 
 /// The pods a slice targets, and whether it serves each.

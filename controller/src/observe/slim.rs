@@ -6,11 +6,15 @@ use cafe_crds::{
     deployment::{CafeDeploymentSpec, CafeDeploymentStatus},
     inplaceset::{InPlaceSetSpec, InPlaceSetStatus},
     names::{GROUP, VERSION},
+    release::{CafeReleaseSpec, CafeReleaseStatus},
 };
+use cafe_planner::deployment::Authors;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::{Resource, core::NamespaceResourceScope};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+
+use super::authors;
 
 /// Object metadata without managed fields and the like.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +57,18 @@ impl<'de> Deserialize<'de> for Meta {
     }
 }
 
+/// Metadata of an object of which it matters who wrote what. Managed fields are looked at and dropped at once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SignedMeta(pub(crate) ObjectMeta, pub(crate) Authors);
+
+impl<'de> Deserialize<'de> for SignedMeta {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut meta = ObjectMeta::deserialize(deserializer)?;
+        let authors = authors::claimed(&meta.managed_fields.take().unwrap_or_default());
+        Ok(Self(meta, authors))
+    }
+}
+
 macro_rules! resource {
     ($type:ident, $group:expr, $version:expr, $kind:literal, $plural:literal) => {
         impl Resource for $type {
@@ -89,7 +105,7 @@ macro_rules! resource {
 /// A CafeDeployment.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct DeploymentObject {
-    pub(crate) metadata: Meta,
+    pub(crate) metadata: SignedMeta,
     pub(crate) spec: CafeDeploymentSpec,
     #[serde(default)]
     pub(crate) status: Option<CafeDeploymentStatus>,
@@ -105,6 +121,16 @@ pub(crate) struct SetObject {
     pub(crate) status: Option<InPlaceSetStatus>,
 }
 resource!(SetObject, GROUP, VERSION, "InPlaceSet", "inplacesets");
+
+/// A CafeRelease.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ReleaseObject {
+    pub(crate) metadata: Meta,
+    pub(crate) spec: CafeReleaseSpec,
+    #[serde(default)]
+    pub(crate) status: CafeReleaseStatus,
+}
+resource!(ReleaseObject, GROUP, VERSION, "CafeRelease", "cafereleases");
 
 /// A ControllerRevision.
 #[derive(Clone, Debug, Deserialize)]

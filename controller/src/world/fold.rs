@@ -27,6 +27,7 @@ impl World {
         match frame.event {
             Observed::Deployment(e) => self.fold_guarded(Kind::Deployment, scope, e, Self::see_deployment),
             Observed::Set(e) => self.fold_guarded(Kind::Set, scope, e, Self::see_set),
+            Observed::Release(e) => self.fold_guarded(Kind::Release, scope, e, Self::see_chronicle),
             Observed::Revision(e) => self.fold_event(Kind::Revision, scope, e, Self::see_revision),
             Observed::Pod(e) => self.fold_event(Kind::Pod, scope, e, Self::see_pod),
             Observed::Slice(e) => self.fold_event(Kind::Slice, scope, e, Self::see_slice),
@@ -153,6 +154,9 @@ impl World {
                 .map(|(u, _)| *u)
                 .collect(),
             Kind::Set => self.sets.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect(),
+            Kind::Release => {
+                self.chronicles.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect()
+            }
             Kind::Revision => {
                 self.revisions.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect()
             }
@@ -164,7 +168,10 @@ impl World {
     }
 
     pub(crate) fn see_deployment(&mut self, object: DeploymentObject) {
-        let Some((deployment, content)) = records::deployment(object, &mut self.contents) else { return };
+        let Some((deployment, content)) = records::deployment(object, &mut self.contents, self.trusts_stamps)
+        else {
+            return;
+        };
         let uid = deployment.uid;
         if self.deployments.get(&uid).is_some_and(|old| old.deployment.rv > deployment.rv) {
             return;
@@ -328,6 +335,7 @@ impl World {
                 self.mark(Owner::Deployment(uid));
             }
             Kind::Set => self.remove_set(uid),
+            Kind::Release => self.remove_chronicle(uid),
             Kind::Revision => {
                 if let Some(record) = self.revisions.remove(&uid) {
                     unlink(&mut self.revisions_of, record.owner, uid);
@@ -367,6 +375,7 @@ impl World {
         let memory = self.memory(owner);
         memory.resting_until = None;
         memory.no_births_until = None;
+        memory.no_chronicles_until = None;
         memory.refused = None;
     }
 
@@ -398,7 +407,11 @@ pub(super) fn uid_of(meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Obje
     meta.uid.as_deref().and_then(|uid| uid.parse().ok())
 }
 
-fn unlink(index: &mut std::collections::HashMap<Uid, std::collections::BTreeSet<Uid>>, owner: Uid, uid: Uid) {
+pub(super) fn unlink(
+    index: &mut std::collections::HashMap<Uid, std::collections::BTreeSet<Uid>>,
+    owner: Uid,
+    uid: Uid,
+) {
     if let Some(members) = index.get_mut(&owner) {
         members.remove(&uid);
         if members.is_empty() {

@@ -3,6 +3,7 @@
 //! [`fold`](World::fold) takes frames in, [`plan`] looks out of it through a planner, [`writes`] keeps account of what
 //! is on its way. Each change marks the owners it concerns; only those are planned again.
 
+mod chronicles;
 mod fold;
 pub(crate) mod plan;
 mod relist;
@@ -18,7 +19,7 @@ use std::{
 use cafe_crds::traffic::TrafficMode;
 use cafe_planner::{
     Text,
-    deployment::Deployment,
+    deployment::{Chronicle, Deployment},
     identity::{Op, RevisionHash, Uid},
     pod::{Endpoints, Pod},
     revision::Revision,
@@ -49,6 +50,8 @@ pub(crate) enum Kind {
     Deployment,
     /// InPlaceSets.
     Set,
+    /// CafeReleases.
+    Release,
     /// ControllerRevisions.
     Revision,
     /// Pods.
@@ -59,13 +62,15 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 5] = [Self::Deployment, Self::Set, Self::Revision, Self::Pod, Self::Slice];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Deployment, Self::Set, Self::Release, Self::Revision, Self::Pod, Self::Slice];
 
     /// Resource name, as in paths and metrics.
     pub(crate) fn resource(self) -> &'static str {
         match self {
             Self::Deployment => "cafedeployments",
             Self::Set => "inplacesets",
+            Self::Release => "cafereleases",
             Self::Revision => "controllerrevisions",
             Self::Pod => "pods",
             Self::Slice => "endpointslices",
@@ -88,6 +93,14 @@ pub(crate) struct SetRecord {
     /// What its template and claims are.
     pub(crate) content: Arc<Content>,
     pub(crate) census: Census,
+}
+
+/// A CafeRelease.
+#[derive(Debug)]
+pub(crate) struct ChronicleRecord {
+    pub(crate) chronicle: Chronicle,
+    pub(crate) owner: Uid,
+    namespace: Text,
 }
 
 /// A ControllerRevision.
@@ -132,6 +145,10 @@ pub(crate) struct Memory {
     pub(crate) written: Option<Box<SetSpec>>,
     /// Other objects being created for it.
     pub(crate) births: u32,
+    /// A CafeRelease is being created for it.
+    pub(crate) chronicling: bool,
+    /// No CafeRelease is to be written before this: the API server has refused one.
+    pub(crate) no_chronicles_until: Option<Millis>,
     /// A live read for it is on its way.
     pub(crate) proving: bool,
     /// When its status was last written.
@@ -147,10 +164,12 @@ pub(crate) struct Memory {
 pub(crate) struct World {
     pub(crate) deployments: HashMap<Uid, DeploymentRecord>,
     pub(crate) sets: HashMap<Uid, SetRecord>,
+    chronicles: HashMap<Uid, ChronicleRecord>,
     pub(crate) revisions: HashMap<Uid, RevisionRecord>,
     pub(crate) pods: HashMap<Uid, PodRecord>,
     slices: HashMap<Uid, SliceRecord>,
     sets_of: HashMap<Uid, BTreeSet<Uid>>,
+    chronicles_of: HashMap<Uid, BTreeSet<Uid>>,
     revisions_of: HashMap<Uid, BTreeSet<Uid>>,
     pods_of: HashMap<Uid, BTreeSet<Uid>>,
     set_names: HashMap<(Text, Text), Uid>,
@@ -167,6 +186,8 @@ pub(crate) struct World {
     dirty: BTreeSet<Owner>,
     writes: Writes,
     relists: Relists,
+    /// A webhook guards the annotation that says who wrote what.
+    trusts_stamps: bool,
     /// The API server shows an older history than this process has seen.
     pub(crate) rewound: bool,
     contents: Contents,
@@ -174,6 +195,11 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// An empty world, which believes what a webhook says of authors or does not.
+    pub(crate) fn trusting(stamps: bool) -> Self {
+        Self { trusts_stamps: stamps, ..Self::default() }
+    }
+
     /// The owners to be planned, emptied.
     pub(crate) fn take_dirty(&mut self) -> BTreeSet<Owner> {
         std::mem::take(&mut self.dirty)
@@ -239,6 +265,7 @@ impl World {
         match kind {
             Kind::Deployment => self.deployments.get(&uid).map(|r| r.deployment.rv),
             Kind::Set => self.sets.get(&uid).map(|r| r.set.rv),
+            Kind::Release => self.chronicles.get(&uid).map(|r| r.chronicle.rv),
             Kind::Revision => self.revisions.get(&uid).map(|r| r.revision.rv),
             Kind::Pod => self.pods.get(&uid).map(|r| r.pod.rv),
             // Nothing is written to slices, and what they say of a drain is read live.
@@ -251,6 +278,7 @@ impl World {
         match kind {
             Kind::Deployment => self.deployments.len(),
             Kind::Set => self.sets.len(),
+            Kind::Release => self.chronicles.len(),
             Kind::Revision => self.revisions.len(),
             Kind::Pod => self.pods.len(),
             Kind::Slice => self.slices.len(),

@@ -119,6 +119,15 @@ impl World {
             .map(|r| Revision { busy: self.writes.is_busy(r.revision.uid), ..r.revision.clone() })
             .collect();
         let revisions: Vec<&Revision> = revisions.iter().collect();
+        let mut chronicles: Vec<&deployment::Chronicle> = self.chronicles_of(uid).collect();
+        // The one in hand is the only one that may be busy for long; a copy of it tells that it is.
+        let busy: Vec<deployment::Chronicle> = chronicles
+            .iter()
+            .filter(|c| self.writes.is_busy(c.uid))
+            .map(|c| deployment::Chronicle { busy: true, ..(*c).clone() })
+            .collect();
+        chronicles.retain(|c| !self.writes.is_busy(c.uid));
+        chronicles.extend(&busy);
         let units: Vec<deployment::UnitView<'_>> = self
             .sets_of
             .get(&uid)
@@ -140,6 +149,9 @@ impl World {
             status_written: memory.status_written,
             revisions: &revisions,
             units: &units,
+            chronicles: &chronicles,
+            chronicling: memory.chronicling,
+            no_chronicles_until: memory.no_chronicles_until,
             held: &memory.held,
             taken: &taken,
         };
@@ -159,7 +171,7 @@ impl World {
     }
 
     /// The kinds and how many objects of each are held.
-    pub(crate) fn counts(&self) -> [(Kind, usize); 5] {
+    pub(crate) fn counts(&self) -> [(Kind, usize); 6] {
         Kind::ALL.map(|kind| (kind, self.count(kind)))
     }
 }

@@ -112,6 +112,16 @@ pub struct ReleaseStatus {
     pub rollback: bool,
     /// Where the release stands.
     pub state: ReleaseState,
+    /// When it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Seconds>,
+    /// Who started it: a user that the admission webhook has seen, or `field manager NAME`, which is what the client calls itself
+    /// and no proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<String>,
+    /// When it completed or was aborted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Seconds>,
     /// Number of the group in hand, or of the one just finished.
     #[serde(default)]
     pub group: i32,
@@ -170,7 +180,7 @@ pub enum ReleaseState {
 }
 
 /// One group of the plan.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupStatus {
     /// Number of the group; numbers count up within a release, also when the rest is planned anew.
@@ -183,14 +193,41 @@ pub struct GroupStatus {
     pub units: BTreeMap<String, i32>,
     /// `Pending`, `Executing` or `Done`.
     pub state: GroupState,
+    /// When its first pod was let in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Seconds>,
+    /// When all its pods were available.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Seconds>,
+    /// The gate after it, once it was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+}
+
+/// How a gate was opened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Gate {
+    /// When.
+    pub opened_at: Seconds,
+    /// The token that opened it; absent where none was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Who wrote the token: a user that the admission webhook has seen, or `field manager NAME`, which is what the client calls
+    /// itself and no proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// Which kind of group it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum GroupKind {
     /// One pod per unit that has pods.
     Beta,
     /// `batchSize` pods over all units.
+    #[default]
     Batch,
 }
 
@@ -212,9 +249,10 @@ pub enum GroupState {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LastAction {
-    /// The order as it was written, such as `7/1`.
+    /// The order: a confirm token as it was written, such as `7/1`; `abort 7`; `rollback 7 to 6`; `retry 7`.
     pub token: String,
-    /// The authenticated user who wrote it, if known.
+    /// Who wrote it: a user that the admission webhook has seen, or `field manager NAME`, which is what the client calls itself
+    /// and no proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// When the controller followed it.

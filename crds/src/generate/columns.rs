@@ -51,6 +51,20 @@ pub(super) const IN_PLACE_SET: &[Column] = &[
     AGE,
 ];
 
+/// Columns of a CafeRelease: read from top to bottom they are the history.
+pub(super) const CAFE_RELEASE: &[Column] = &[
+    ("From", "integer", ".spec.fromRevision", "Number of the revision before", 0),
+    ("To", "integer", ".spec.revision", "Number of the revision that was released", 0),
+    ("State", "string", ".status.state", "Where it stands, or how it ended", 0),
+    ("Group", "string", ".status.progress", "The last group and the number of groups", 0),
+    ("Updated", "integer", ".status.updatedReplicas", "Pods that ran the revision", 0),
+    ("Started", "date", ".spec.startedAt", "Time since it started", 0),
+    ("Ended", "date", ".status.endedAt", "Time since it ended", 0),
+    ("Summary", "string", ".spec.summary", "What it changes", 0),
+    ("By", "string", ".spec.startedBy", "Who changed the template", 1),
+    ("Message", "string", ".status.message", "How it stands or ended", 1),
+];
+
 /// The columns in the form of the API.
 pub(super) fn definitions(columns: &[Column]) -> Vec<CustomResourceColumnDefinition> {
     let definition = |(name, type_, path, description, priority): &Column| CustomResourceColumnDefinition {

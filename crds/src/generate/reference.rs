@@ -21,7 +21,7 @@ pub fn reference() -> String {
         names::GROUP,
         names::VERSION,
     );
-    let rules = [rules::CAFE_DEPLOYMENT, rules::IN_PLACE_SET];
+    let rules = [rules::CAFE_DEPLOYMENT, rules::IN_PLACE_SET, &[]];
     for (crd, rules) in definitions().iter().zip(rules) {
         kind(&mut page, crd, rules);
     }
@@ -41,6 +41,9 @@ fn kind(page: &mut String, crd: &CustomResourceDefinition, rules: &[Rule]) {
             line(page, &format!("\n### {} `{part}`\n\n{}\n\n{TABLE}", names.kind, text(schema)));
             fields(page, part, schema);
         }
+    }
+    if rules.is_empty() {
+        return;
     }
     line(page, &format!("\n### {} rules\n\n| at | must hold |\n|---|---|", names.kind));
     for rule in rules {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use cafe_crds::release::{CafeRelease, Group, Stage, State};
 use cafe_tests::bed::LoneController;
 use cafe_tests::crash::{Point, Proxy, Write};
 use cafe_tests::scenario::{Kind, View, Workload};
@@ -18,6 +19,8 @@ use crate::story::{End, Identities, Story, ever_seen};
 const QUIET: Duration = Duration::from_millis(1500);
 /// How often a controller is looked at that should be alive.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long a record may take after the end.
+const TELLING: Duration = Duration::from_secs(30);
 /// Lines of a controller's log in a report.
 const LOG_LINES: usize = 80;
 
@@ -156,7 +159,27 @@ impl Case<'_> {
             revisions: self.revisions().await?,
         };
         S::check(&end).with_context(|| format!("{}\n{}", end.view.dump(), self.web.story()))?;
-        no_event_twice(self.web)
+        no_event_twice(self.web)?;
+        self.everything_is_on_record(end.view.revision()).await
+    }
+
+    /// Every release has one record, which says how it ended, whatever writes were lost on the way.
+    async fn everything_is_on_record(&self, last: i64) -> Result<()> {
+        let api: Api<CafeRelease> = Api::namespaced(self.upstream.clone(), self.web.namespace());
+        let told = async {
+            loop {
+                let records = api.list(&ListParams::default()).await?.items;
+                if is_told(&records, last) {
+                    return anyhow::Ok(());
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let Ok(told) = tokio::time::timeout(TELLING, told).await else {
+            let records = api.list(&ListParams::default()).await?.items;
+            bail!("not everything up to revision {last} is on record: {records:#?}");
+        };
+        told
     }
 
     async fn revisions(&self) -> Result<Vec<i64>> {
@@ -224,6 +247,26 @@ impl Life {
             }
         }
     }
+}
+
+/// Whether the record of `last` has told all of it, and no other is left open.
+fn is_told(records: &[CafeRelease], last: i64) -> bool {
+    let status = |record: &CafeRelease| record.status.clone().unwrap_or_default();
+    let is_over = |record: &CafeRelease| {
+        let status = status(record);
+        status.is_ended() && status.rollbacks.iter().all(|back| back.ended_at.is_some())
+    };
+    let whole = |record: &CafeRelease| {
+        let status = status(record);
+        let done = |group: &Group| group.state == Stage::Done && group.finished_at.is_some();
+        record.spec.started_at.is_some()
+            && (status.state != State::Completed || status.groups.iter().all(done))
+            && status.groups.iter().enumerate().all(|(i, group)| usize::try_from(group.number) == Ok(i + 1))
+    };
+    let tells_of_last = |record: &CafeRelease| {
+        record.spec.revision == last || status(record).rollbacks.iter().any(|back| back.to == last)
+    };
+    records.iter().any(tells_of_last) && records.iter().all(|r| is_over(r) && whole(r))
 }
 
 /// What was told is not told again by the next controller.

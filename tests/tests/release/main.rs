@@ -14,6 +14,7 @@ mod offline;
 mod people;
 mod pods;
 mod protectors;
+mod records;
 mod restart;
 mod rollback;
 mod scaling;

@@ -25,7 +25,10 @@ pub(super) struct Scenario {
 const ALL: [Scenario; 13] = [
     Scenario { name: "without-a-drain", tells: "images patched behind Cafe's back must lose requests" },
     Scenario { name: "continuous", tells: "v1, v2, v1 ... with scaling and a killed controller in between" },
-    Scenario { name: "writes", tells: "three writes per pod, and in drains that outlast a kubelet's reconciliation one of the kubelet" },
+    Scenario {
+        name: "writes",
+        tells: "three writes per pod, and in drains that outlast a kubelet's reconciliation one of the kubelet",
+    },
     Scenario {
         name: "change-of-mind",
         tells: "v1, v2, v1 within 0, 10 and 50 ms, containers that stop slowly",

@@ -1,6 +1,9 @@
 //! What a CafeDeployment plan asks for, and the events that tell of it once it is done.
 
-use cafe_crds::deployment::CafeDeploymentStatus;
+use cafe_crds::{
+    deployment::CafeDeploymentStatus,
+    release::{CafeReleaseSpec, CafeReleaseStatus},
+};
 
 use crate::{
     Text,
@@ -74,6 +77,37 @@ pub enum Action {
     },
     /// Delete the empty InPlaceSet of a unit that is no more.
     DeleteSet {
+        /// Name.
+        name: Text,
+        /// Uid.
+        uid: Uid,
+        /// Resource version.
+        rv: u64,
+    },
+    /// Create the CafeRelease of the release in hand.
+    CreateChronicle {
+        /// Name.
+        name: Text,
+        /// What is released.
+        spec: Box<CafeReleaseSpec>,
+        /// How it goes.
+        status: Box<CafeReleaseStatus>,
+    },
+    /// Write what has changed in a CafeRelease, on exactly this resource version.
+    WriteChronicle {
+        /// Name.
+        name: Text,
+        /// Uid.
+        uid: Uid,
+        /// Resource version.
+        rv: u64,
+        /// What it says.
+        before: Box<CafeReleaseStatus>,
+        /// What it is to say.
+        after: Box<CafeReleaseStatus>,
+    },
+    /// Delete a CafeRelease beyond `historyLimit`.
+    DeleteChronicle {
         /// Name.
         name: Text,
         /// Uid.

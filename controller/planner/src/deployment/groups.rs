@@ -71,7 +71,13 @@ pub fn ahead(
         let members = members(strategy, replicas, number, &left);
         left.iter_mut().zip(&members).for_each(|(l, n)| *l -= n);
         let units = by_unit(quota, &members);
-        shown.push(GroupStatus { number, kind: kind(strategy, number), units, state: GroupState::Pending });
+        shown.push(GroupStatus {
+            number,
+            kind: kind(strategy, number),
+            units,
+            state: GroupState::Pending,
+            ..GroupStatus::default()
+        });
     }
     let rest: i32 = left.iter().sum();
     let size = batch(strategy, replicas, &left).max(1);

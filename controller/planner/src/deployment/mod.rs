@@ -3,11 +3,13 @@
 //! [`plan`] reads as the story of a release: which revision the template is ([`target`]) and
 //! whether people want another one ([`orders`]), how many pods each unit has
 //! ([`allocation`]), which groups there are ([`groups`]), which group is in hand and whether its gate may open
-//! ([`release`]) or how it stops ([`stop`]), what each InPlaceSet is to do ([`children`], [`grants`]), and what the status says ([`status`]).
+//! ([`release`]) or how it stops ([`stop`]), what each InPlaceSet is to do ([`children`], [`grants`]), what the status says ([`status`]), and what stays on
+//! record of it all ([`chronicle`]).
 
 pub mod action;
 pub mod allocation;
 pub mod children;
+pub mod chronicle;
 pub mod conditions;
 pub mod grants;
 pub mod groups;
@@ -23,7 +25,8 @@ pub mod target;
 
 pub use crate::event::Event;
 pub use action::{Action, Plan};
-pub use snapshot::{Deployment, DeploymentSpec, Snapshot, UnitView};
+pub use chronicle::Chronicle;
+pub use snapshot::{Authors, Deployment, DeploymentSpec, Snapshot, UnitView};
 
 /// Decides everything that can be decided about one CafeDeployment now.
 #[must_use]
@@ -32,12 +35,13 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     if s.deployment.deleting {
         return plan;
     }
+    let is_on_record = chronicle::keep(s, &mut plan);
     let allocation = allocation::allocate(s);
     let Some(template) = target::find(s, &mut plan) else {
         return plan;
     };
     let goal = orders::goal(s, template, &mut plan);
-    let Some(step) = release::advance(s, goal, &allocation, &mut plan) else {
+    let Some(step) = release::advance(s, goal, is_on_record, &allocation, &mut plan) else {
         return plan;
     };
     // A decision is latched in the status before a pod is touched: the InPlaceSets follow what is written, not what
@@ -51,5 +55,8 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     }
     status::write(s, &step, &allocation, &mut plan);
     history::prune(s, &step, &mut plan);
+    if step.is_complete() {
+        chronicle::prune(s, &mut plan);
+    }
     plan
 }

@@ -2,7 +2,7 @@
 //! for; one that was left behind does nothing.
 
 use cafe_crds::{
-    deployment::{OnFailure, ReleaseState},
+    deployment::{LastAction, OnFailure, ReleaseState},
     reason,
 };
 
@@ -108,6 +108,29 @@ pub fn retries(s: &Snapshot<'_>, template: &Revision) -> bool {
     let stored = s.stored().filter(|r| r.revision == template.number).map(|r| r.state);
     let stopped = matches!(stored, Some(ReleaseState::Aborted | ReleaseState::Failed));
     stopped || matches!(template.outcome, Some(Outcome::Abandoned | Outcome::Aborted))
+}
+
+/// Who started the release of `goal`, and the order that did. A rollback after a failure has neither.
+#[must_use]
+pub fn behind(s: &Snapshot<'_>, goal: Goal<'_>, rollback: bool) -> (Option<String>, Option<LastAction>) {
+    let authors = &s.deployment.authors;
+    let release = s.deployment.spec.release.as_ref();
+    let order = release.and_then(|r| r.rollback);
+    let retried = release.and_then(|r| r.retry.as_ref()).and_then(|n| n.parse::<i64>().ok());
+    let former = goal.revision.older.last().copied();
+    let (author, token) = match goal.abandons {
+        Some(left) => match order.filter(|order| order.abandon == left.number) {
+            Some(order) => (&authors.rollback, Some(format!("rollback {} to {}", order.abandon, order.to))),
+            None => return (None, None),
+        },
+        None if !rollback && retried.is_some() && retried == former => {
+            (&authors.retry, former.map(|n| format!("retry {n}")))
+        }
+        None => (&authors.template, None),
+    };
+    let by = author.as_ref().map(ToString::to_string);
+    let action = token.map(|token| LastAction { token, by: by.clone(), at: s.now.wall });
+    (by, action)
 }
 
 fn kept(s: &Snapshot<'_>) -> String {

@@ -1,8 +1,6 @@
 //! A status that was lost (restored from a backup, wiped by hand) is rebuilt from what pods and revisions remember, and no pod
 //! moves for it.
 
-use std::collections::BTreeMap;
-
 use cafe_crds::deployment::{GroupState, GroupStatus, ReleaseState, ReleaseStatus, UnitQuota};
 
 use crate::{
@@ -56,7 +54,7 @@ fn at_the_gate(
     ReleaseStatus {
         state: ReleaseState::WaitingForConfirmation,
         group,
-        groups: vec![GroupStatus { number: group, kind, units: BTreeMap::new(), state: GroupState::Done }],
+        groups: vec![GroupStatus { number: group, kind, state: GroupState::Done, ..GroupStatus::default() }],
         confirmed_through: group - 1,
         waiting_since: Some(s.now.wall),
         quota: as_it_is(s, target, allocation),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use cafe_crds::{
-    deployment::{GroupKind, GroupState, GroupStatus, LastAction, ReleaseState, ReleaseStatus, UnitQuota},
+    deployment::{
+        Gate, GroupKind, GroupState, GroupStatus, LastAction, ReleaseState, ReleaseStatus, UnitQuota,
+    },
     reason,
 };
 
@@ -111,16 +113,19 @@ impl Step<'_> {
 }
 
 /// Takes the release one step further: starts it, lets the next group in, holds it at its gate or completes it.
-/// None when a revision has to be written first.
+/// None when a revision, or what is on record of the release before, has to be written first.
 pub fn advance<'a>(
     s: &Snapshot<'a>,
     goal: Goal<'a>,
+    is_on_record: bool,
     allocation: &Allocation,
     plan: &mut Plan,
 ) -> Option<Step<'a>> {
     let target = goal.revision;
     let mut step = match s.stored() {
         Some(stored) if stored.revision == target.number => go_on(s, goal, stored, allocation),
+        // What the status says of the release before it would be lost.
+        Some(_) if !is_on_record => return None,
         stored => start(s, goal, stored, allocation, plan)?,
     };
     let aborts = orders::aborts(s, goal, plan);
@@ -209,15 +214,26 @@ fn start<'a>(
     let strategy = &s.deployment.spec.strategy;
     let units = open_first(s, kind, target, &mut quota);
     let first_kind = if kind == Kind::Gated { groups::kind(strategy, 1) } else { GroupKind::Batch };
+    let (started_by, order) = orders::behind(s, goal, rollback);
+    let first = GroupStatus {
+        number: 1,
+        kind: first_kind,
+        units,
+        state: GroupState::Executing,
+        started_at: Some(s.now.wall),
+        ..GroupStatus::default()
+    };
     let release = ReleaseStatus {
         revision: target.number,
         from_revision: from.map(|r| r.number),
         rollback,
         state: ReleaseState::Executing,
+        started_at: Some(s.now.wall),
+        started_by,
         group: 1,
         group_total: 1,
-        groups: vec![GroupStatus { number: 1, kind: first_kind, units, state: GroupState::Executing }],
-        last_action: stored.and_then(|r| r.last_action.clone()),
+        groups: vec![first],
+        last_action: order.or_else(|| stored.and_then(|r| r.last_action.clone())),
         quota,
         ..ReleaseStatus::default()
     };
@@ -301,12 +317,13 @@ fn finish_group(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Optio
         step.release.groups.iter_mut().find(|g| g.number == number && g.state != GroupState::Done)
     {
         group.state = GroupState::Done;
+        group.finished_at = Some(s.now.wall);
         let note =
             format!("group {number} of revision {}: {}", step.release.revision, message::units(&group.units));
         step.events.push(Event::normal(reason::GROUP_COMPLETED, note));
     }
     if last {
-        return complete(step, plan);
+        return complete(s, step, plan);
     }
     if step.release.waiting_since.is_none() && !gate_may_open(s, step) {
         step.release.waiting_since = Some(s.now.wall);
@@ -323,12 +340,13 @@ fn finish_group(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Optio
 }
 
 /// The outcome is on record before the status says so: a status that is lost then finds it.
-fn complete(step: &mut Step<'_>, plan: &mut Plan) -> Option<()> {
+fn complete(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Option<()> {
     if !target::mark(step.target, Outcome::Completed, plan) {
         return None;
     }
     let revision = step.release.revision;
     step.release.state = ReleaseState::Completed;
+    step.release.ended_at = Some(s.now.wall);
     step.release.quota = Vec::new();
     step.release.group_total = step.release.group;
     let reason =
@@ -368,12 +386,17 @@ fn pass_gate(s: &Snapshot<'_>, step: &mut Step<'_>) {
 fn open_next(s: &Snapshot<'_>, step: &mut Step<'_>) {
     let spec = &s.deployment.spec;
     let passed = step.release.group;
-    if let Some(token) = confirmation(s, step).filter(|_| needs_confirmation(s)) {
+    let token = confirmation(s, step).filter(|_| needs_confirmation(s));
+    let by = s.deployment.authors.confirm.as_ref().filter(|_| token.is_some()).map(ToString::to_string);
+    if let Some(token) = token.clone() {
         step.events.push(Event::normal(
             reason::CONFIRMED,
             format!("gate {} opens by \"{token}\"", self::token(step)),
         ));
-        step.release.last_action = Some(LastAction { token, by: None, at: s.now.wall });
+        step.release.last_action = Some(LastAction { token, by: by.clone(), at: s.now.wall });
+    }
+    if let Some(group) = step.release.groups.iter_mut().find(|g| g.number == passed) {
+        group.gate = Some(Gate { opened_at: s.now.wall, token, by });
     }
     step.release.confirmed_through = passed;
     step.release.waiting_since = None;
@@ -381,7 +404,14 @@ fn open_next(s: &Snapshot<'_>, step: &mut Step<'_>) {
     let units = groups::open(&spec.strategy, spec.replicas, passed + 1, &mut step.release.quota);
     let kind = groups::kind(&spec.strategy, passed + 1);
     step.release.groups.retain(|g| g.number <= passed);
-    step.release.groups.push(GroupStatus { number: passed + 1, kind, units, state: GroupState::Executing });
+    step.release.groups.push(GroupStatus {
+        number: passed + 1,
+        kind,
+        units,
+        state: GroupState::Executing,
+        started_at: Some(s.now.wall),
+        ..GroupStatus::default()
+    });
     tell_group(step);
 }
 

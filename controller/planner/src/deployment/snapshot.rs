@@ -10,6 +10,7 @@ use cafe_crds::{
 
 use crate::{
     Text,
+    deployment::Chronicle,
     identity::{Digest, RevisionHash, Uid},
     revision::Revision,
     set::{Census, Set, drain::Held},
@@ -43,6 +44,22 @@ pub struct DeploymentSpec {
     pub restart_at: Option<Seconds>,
 }
 
+/// Who wrote the template and the orders of a spec, in words for people: a user that the admission webhook has seen, or
+/// `field manager NAME`, which is what the client calls itself and no proof.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Authors {
+    /// Of the template.
+    pub template: Option<Text>,
+    /// Of `spec.release.confirm`.
+    pub confirm: Option<Text>,
+    /// Of `spec.release.abort`.
+    pub abort: Option<Text>,
+    /// Of `spec.release.retry`.
+    pub retry: Option<Text>,
+    /// Of `spec.release.rollback`.
+    pub rollback: Option<Text>,
+}
+
 /// A CafeDeployment as last seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Deployment {
@@ -62,6 +79,8 @@ pub struct Deployment {
     pub spec: DeploymentSpec,
     /// As last written by us.
     pub status: CafeDeploymentStatus,
+    /// Who wrote what is in the spec.
+    pub authors: Authors,
 }
 
 /// An InPlaceSet of the CafeDeployment with its pods in figures.
@@ -92,6 +111,12 @@ pub struct Snapshot<'a> {
     pub revisions: &'a [&'a Revision],
     /// Its InPlaceSets.
     pub units: &'a [UnitView<'a>],
+    /// Its CafeReleases.
+    pub chronicles: &'a [&'a Chronicle],
+    /// The creation of a CafeRelease is on its way.
+    pub chronicling: bool,
+    /// No CafeRelease is to be written before this: the API server has refused one.
+    pub no_chronicles_until: Option<Millis>,
     /// Hashes of revisions whose names somebody else holds.
     pub held: &'a [RevisionHash],
     /// Names of InPlaceSets in its namespace that belong to someone else.

@@ -1,7 +1,7 @@
 //! How a release stops before it has completed: people abort it, or a group makes no progress in time.
 
 use cafe_crds::{
-    deployment::{Progress, ReleaseState, ReleaseStatus},
+    deployment::{LastAction, Progress, ReleaseState, ReleaseStatus},
     reason,
     time::Seconds,
 };
@@ -28,6 +28,10 @@ pub fn abort(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Option<(
     freeze(s, step);
     step.release.state = ReleaseState::Aborted;
     step.release.waiting_since = None;
+    step.release.ended_at = Some(s.now.wall);
+    let by = s.deployment.authors.abort.as_ref().map(ToString::to_string);
+    let token = format!("abort {}", step.release.revision);
+    step.release.last_action = Some(LastAction { token, by, at: s.now.wall });
     let note = format!(
         "revision {} stays on {} of {} pods; no further pod is moved",
         step.release.revision,

@@ -119,7 +119,8 @@ pub fn mark(r: &Revision, outcome: Outcome, plan: &mut Plan) -> bool {
     false
 }
 
-/// The highest number that anything people wrote names: numbering stays above it, so that no old token ever matches.
+/// The highest number that anything people wrote or that is on record names: numbering stays above it, so that no old token ever
+/// matches.
 fn floor(s: &Snapshot<'_>) -> i64 {
     let number = |token: &String| token.split('/').next().and_then(|n| n.parse::<i64>().ok());
     let named = |r: &ReleaseControls| {
@@ -128,7 +129,8 @@ fn floor(s: &Snapshot<'_>) -> i64 {
     };
     let tokens = s.deployment.spec.release.as_ref().and_then(named).unwrap_or(0);
     // A token may name a number far ahead by mistake; leave room to count on.
-    tokens.clamp(0, i64::MAX / 2).max(s.stored().map_or(0, |r| r.revision))
+    let on_record = s.chronicles.iter().map(|c| c.spec.revision).max().unwrap_or(0);
+    tokens.clamp(0, i64::MAX / 2).max(s.stored().map_or(0, |r| r.revision)).max(on_record)
 }
 
 /// The reason of the event that a new release is told with.

@@ -43,6 +43,8 @@ pub struct Census {
     pub to_restart: i32,
     /// The first drain, in order of pod names, that takes too long and that nobody cuts short.
     pub held: Option<Held>,
+    /// Pods that are updated after a drain that was cut short, and who was not waited for.
+    pub forced: Vec<(crate::Text, crate::Text)>,
     /// The first pod, by name, that people keep out of traffic.
     pub offline: Option<crate::Text>,
     /// The first pod, by name, that serves but that a declared protector has not taken back, and that protector.
@@ -153,6 +155,9 @@ fn count(s: &Snapshot<'_>, pod: &Pod, c: &mut Census) {
     c.available += i32::from(available);
     if live && pod.offline && c.offline.as_ref().is_none_or(|first| pod.name < *first) {
         c.offline = Some(pod.name.clone());
+    }
+    if let Some(who) = pod.in_place.as_ref().and_then(|record| record.forced.clone()).filter(|_| live) {
+        c.forced.push((pod.name.clone(), who));
     }
     if let Some(trouble) = trouble(pod).filter(|_| live)
         && c.trouble.as_ref().is_none_or(|t| trouble < *t)

@@ -91,7 +91,9 @@ fn step(s: &Snapshot<'_>, p: &Intended<'_>, drained: bool, journal: &Journal) ->
         (intent, gate) if !intent.drains() || !reserved => as_people_wish(s, pod, gate),
         // Never had a node: no container runs and nobody can route to it.
         (Intent::Remove | Intent::Recreate, _) if !pod.scheduled => delete(pod, why(p.intent)),
-        (intent, Gate::Draining(op)) if drained && (pod.gate_noticed || intent != Intent::Update) => at_the_point_of_no_return(s, p, op),
+        (intent, Gate::Draining(op)) if drained && (pod.gate_noticed || intent != Intent::Update) => {
+            at_the_point_of_no_return(s, p, op)
+        }
         (_, Gate::Draining(op)) => match drain::patience(s, pod, op) {
             Patience::Until(when) => Step::AtWall(when),
             Patience::Over => Step::Wait,

@@ -2,7 +2,7 @@
 
 use cafe_planner::{
     Text,
-    deployment::{self, Event},
+    deployment::{self, Chronicle, Event},
     identity::Uid,
     pod::{Container, Gate, Pod},
     revision::Revision,
@@ -122,6 +122,37 @@ impl Cluster {
                 set.rv = next;
                 set.generation += 1;
                 self.acknowledged(uid);
+                true
+            }
+            A::CreateChronicle { name, spec, status } => {
+                self.count("create release");
+                if self.chronicles.iter().any(|c| c.name == name) {
+                    return false;
+                }
+                self.log(format!("create release {name}: {}", status.message));
+                // Names of pods follow from the numbers of all other objects: records shall not change them.
+                let uid = Uid(u128::MAX - self.chronicles.len() as u128 - self.actions as u128 * 1000);
+                self.chronicles.push(Chronicle {
+                    name,
+                    uid,
+                    rv: 1,
+                    busy: false,
+                    spec: *spec,
+                    status: *status,
+                });
+                true
+            }
+            A::WriteChronicle { name, uid, rv, before, after } => {
+                self.count("write release");
+                assert_ne!(before, after, "a write that changes nothing: {name}");
+                self.log(format!("write release {name}: {}", after.message));
+                let found = self.chronicles.iter_mut().find(|c| c.uid == uid && c.rv == rv);
+                found.map(|c| (c.rv, c.status) = (rv + 1, *after)).is_some()
+            }
+            A::DeleteChronicle { uid, name, .. } => {
+                self.count("delete release");
+                self.log(format!("delete release {name}"));
+                self.chronicles.retain(|c| c.uid != uid);
                 true
             }
             A::TouchSet { uid, rv, .. } => self.touch_set(uid, rv),

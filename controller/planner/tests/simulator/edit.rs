@@ -94,6 +94,7 @@ impl Cluster {
                 restart_at: None,
             },
             status: Default::default(),
+            authors: Default::default(),
         };
         Self {
             now: Now { wall: Seconds(EPOCH), mono: Millis(0) },
@@ -102,6 +103,8 @@ impl Cluster {
             deployment,
             revisions: Vec::new(),
             sets: Vec::new(),
+            chronicles: Vec::new(),
+            no_chronicles_until: None,
             pods: BTreeMap::new(),
             templates: [(template.digest(), template.facts())].into(),
             memory: Memory::default(),

@@ -35,6 +35,7 @@ pub struct Busy {
     pub creating: Vec<(Uid, Text, RevisionHash)>,
     pub proving: HashSet<Uid>,
     pub births: bool,
+    pub chronicling: bool,
 }
 
 fn on(action: &set::Action) -> Option<&On> {
@@ -118,10 +119,13 @@ impl Cluster {
         use deployment::Action as A;
         match action {
             A::CreateRevision { .. } | A::CreateSet { .. } => busy.births = true,
+            A::CreateChronicle { .. } => busy.chronicling = true,
             A::WriteRevision { uid, .. }
             | A::DeleteRevision { uid, .. }
             | A::WriteSet { uid, .. }
             | A::TouchSet { uid, .. }
+            | A::WriteChronicle { uid, .. }
+            | A::DeleteChronicle { uid, .. }
             | A::DeleteSet { uid, .. } => {
                 busy.objects.insert(*uid);
             }

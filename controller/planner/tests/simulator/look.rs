@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use cafe_crds::deployment::{ReleaseState, ReleaseStatus};
 use cafe_planner::{
-    deployment::{self, UnitView, snapshot::unit_of},
+    deployment::{self, Chronicle, UnitView, snapshot::unit_of},
     identity::Uid,
     pod::{Endpoints, Gate, PodView},
     revision::{Outcome, Revision},
@@ -51,6 +51,12 @@ impl Cluster {
                 fenced: self.memory.fenced.contains(&set.uid),
             })
             .collect();
+        let chronicles: Vec<Chronicle> = self
+            .chronicles
+            .iter()
+            .map(|c| Chronicle { busy: busy.objects.contains(&c.uid), ..c.clone() })
+            .collect();
+        let chronicles: Vec<&Chronicle> = chronicles.iter().collect();
         deployment::plan(&deployment::Snapshot {
             now: self.now,
             deployment: &self.deployment,
@@ -58,6 +64,9 @@ impl Cluster {
             status_written: self.memory.written.get(&self.deployment.uid).copied(),
             revisions: &revisions,
             units: &units,
+            chronicles: &chronicles,
+            chronicling: busy.chronicling,
+            no_chronicles_until: self.no_chronicles_until,
             held: &[],
             taken: &[],
         })

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use cafe_crds::time::Seconds;
 use cafe_planner::{
     Text,
-    deployment::{self, Deployment},
+    deployment::{self, Chronicle, Deployment},
     identity::{Digest, Op, Uid},
     pod::Pod,
     revision::Revision,
@@ -105,6 +105,9 @@ pub struct Cluster {
     pub deployment: Deployment,
     pub revisions: Vec<Revision>,
     pub sets: Vec<Set>,
+    pub chronicles: Vec<Chronicle>,
+    /// The API server refuses records until then.
+    pub no_chronicles_until: Option<Millis>,
     pub pods: BTreeMap<Uid, SimPod>,
     pub templates: HashMap<Digest, Facts>,
     pub memory: Memory,

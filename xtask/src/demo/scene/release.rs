@@ -69,7 +69,7 @@ mod tests {
 
     fn group(number: i32, pods: i32, state: GroupState) -> GroupStatus {
         let units = [("CellA".to_owned(), pods), ("CellB".to_owned(), pods)].into();
-        GroupStatus { number, kind: GroupKind::Batch, units, state }
+        GroupStatus { number, kind: GroupKind::Batch, units, state, ..GroupStatus::default() }
     }
 
     fn told(before: &ReleaseStatus, now: &ReleaseStatus) -> Vec<String> {

@@ -81,7 +81,12 @@ fn ensure_never_ready_again(workload: &Workload) -> Result<()> {
         let Some(before) = last.insert(&seen.name, pod) else { continue };
         let was_out = matches!(before.gate(), Gate::False(_)) && !before.is_ready();
         let is_shut = matches!(pod.gate(), Gate::False(_));
-        ensure!(!(was_out && is_shut && pod.is_ready()), "{} is Ready in its drain: {}", seen.name, pod.line());
+        ensure!(
+            !(was_out && is_shut && pod.is_ready()),
+            "{} is Ready in its drain: {}",
+            seen.name,
+            pod.line()
+        );
     }
     Ok(())
 }
