@@ -140,6 +140,8 @@ pub struct Pod {
     pub terminating: bool,
     /// Has a node.
     pub scheduled: bool,
+    /// The scheduler finds no node for it.
+    pub unschedulable: bool,
     /// Phase.
     pub phase: Phase,
     /// The serving gate.

@@ -5,7 +5,7 @@
 mod simulator;
 
 use cafe_crds::{
-    deployment::{OnFailure, ReleaseState, Strategy},
+    deployment::{OnFailure, PodUpdatePolicy, ReleaseState, Strategy},
     intstr::IntOrPercent::Int,
     time::Seconds,
 };
@@ -342,6 +342,57 @@ fn an_updated_pod_that_turns_unavailable_stops_its_unit_until_it_is_well() {
 }
 
 #[test]
+fn an_updated_pod_that_turns_unavailable_stops_the_other_units_too() {
+    let mut cluster = Cluster::installed(6, 2, Strategy { max_unavailable: Int(3), ..Strategy::default() });
+    cluster.apply_image(2).settle();
+    let hash = cluster.revision_of_template().unwrap().hash;
+    let sick = cluster.pods.values().find(|p| p.pod.revision == Some(hash)).unwrap().pod.clone();
+    cluster.sicken(sick.uid, true);
+    cluster.flow();
+    cluster.confirm("2/all").run_for(60);
+    assert_eq!(cluster.updated(), [1, 1], "{}", cluster.story());
+    let says =
+        format!("container app: CrashLoopBackOff; to see why: kubectl -n prod describe pod {}", sick.name);
+    assert!(cluster.message().contains(&says), "{}", cluster.message());
+    cluster.settle();
+    assert_eq!((cluster.state(), cluster.told("ProgressDeadlineExceeded")), (ReleaseState::Failed, 1));
+    cluster.sicken(sick.uid, false).settle();
+    cluster.assert_converged();
+}
+
+#[test]
+fn a_group_that_no_node_takes_says_so() {
+    let mut cluster = Cluster::installed(
+        4,
+        2,
+        Strategy { pod_update_policy: PodUpdatePolicy::Recreate, ..Strategy::default() },
+    );
+    cluster.full_units.insert("CellA".to_owned());
+    cluster.apply_image(2).settle();
+    assert_eq!(cluster.state(), ReleaseState::Failed, "{}", cluster.story());
+    assert!(cluster.message().contains(": Unschedulable; to see why: kubectl"), "{}", cluster.message());
+    cluster.full_units.clear();
+    cluster.settle().confirm_all().settle();
+    cluster.assert_converged();
+}
+
+#[test]
+fn a_group_that_a_protector_holds_longer_than_the_deadline_names_it() {
+    let mut cluster = installed();
+    cluster.protect("balancer").settle();
+    cluster.set_protector("balancer", simulator::Protector::Silent);
+    cluster.edit(|spec| spec.strategy.progress_deadline_seconds = 60).apply_image(2).run_for(100);
+    assert_eq!(cluster.state(), ReleaseState::Failed, "{}", cluster.story());
+    assert!(
+        cluster.message().contains("is being drained: protector balancer has not"),
+        "{}",
+        cluster.message()
+    );
+    cluster.set_protector("balancer", simulator::Protector::Prompt).settle();
+    assert_eq!(cluster.token().as_deref(), Some("2/1"), "{}", cluster.story());
+}
+
+#[test]
 fn a_restart_replaces_every_older_pod_once_within_the_budget_and_without_gates() {
     let mut cluster = installed();
     cluster.run_for(100);
@@ -430,6 +481,19 @@ fn a_status_lost_after_any_action_of_a_release_moves_no_pod_that_was_not_moving(
         cluster.confirm_all().settle();
         cluster.assert_converged();
     }
+}
+
+#[test]
+fn a_lost_status_keeps_what_an_order_went_back_to_although_a_later_revision_completed() {
+    let mut cluster = installed();
+    cluster.apply_image(2).confirm_all().settle();
+    cluster.apply_image(3).confirm_all().settle();
+    cluster.roll_back(3, 1).settle();
+    let starts: u32 = cluster.pods.values().map(|p| p.starts).sum();
+    cluster.edit(|spec| spec.release = None).lose_status().settle();
+    assert_eq!(serving(&cluster, 1), 10, "{}", cluster.story());
+    assert_eq!(cluster.pods.values().map(|p| p.starts).sum::<u32>(), starts);
+    assert!(cluster.message().contains("revision 1 serves"), "{}", cluster.message());
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub(crate) fn record(object: &PodObject, interner: &mut Interner) -> Option<Pod>
         group: label(LABEL_GROUP).and_then(|label| group(label)),
         terminating: meta.deletion_timestamp.is_some(),
         scheduled: object.spec.node_name.is_some(),
+        unschedulable: condition(conditions, "PodScheduled").is_some_and(is_refused),
         phase: phase(status.phase.as_deref()),
         gate: gate.map_or(Gate::Missing, |c| Gate::parse(&c.status, c.reason.as_deref().unwrap_or_default())),
         gate_since: gate.map_or(Seconds::default(), |c| since(c.last_transition_time.as_ref())),
@@ -95,6 +96,10 @@ fn is_true(condition: &PodCondition) -> bool {
 /// The words of the kubelet when readiness gates alone keep a pod from being Ready.
 fn is_about_gates(ready: &PodCondition) -> bool {
     ready.status == "False" && ready.reason.as_deref() == Some("ReadinessGatesNotReady")
+}
+
+fn is_refused(scheduled: &PodCondition) -> bool {
+    scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable")
 }
 
 fn since(time: Option<&Time>) -> Seconds {

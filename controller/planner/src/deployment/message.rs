@@ -46,7 +46,7 @@ pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
         ReleaseState::Failed => format!(
             "{at} made no progress for {} s{}; {}",
             s.deployment.spec.strategy.progress_deadline_seconds,
-            cause(s).map(|cause| format!(": {cause}")).unwrap_or_default(),
+            cause(s, step).map(|cause| format!(": {cause}")).unwrap_or_default(),
             way_back(s, step)
         ),
         ReleaseState::WaitingForConfirmation => format!(
@@ -108,17 +108,23 @@ fn moving(s: &Snapshot<'_>, step: &Step<'_>, at: &str) -> String {
             patch(s, "{\"spec\":{\"strategy\":{\"podUpdatePolicy\":\"InPlaceIfPossible\"}}}"),
         );
     }
-    match trouble(s) {
-        Some(t) if step.kind == Kind::Gated => {
-            format!("{progress}; {}; {}", in_trouble(s, t), way_back(s, step))
-        }
-        Some(t) => format!("{progress}; {}", in_trouble(s, t)),
+    match trouble(s).map(|t| in_trouble(s, t)).or_else(|| sick(s, step)) {
+        Some(trouble) if step.kind == Kind::Gated => format!("{progress}; {trouble}; {}", way_back(s, step)),
+        Some(trouble) => format!("{progress}; {trouble}"),
         None => format!("{progress}; {}", hint(s)),
     }
 }
 
 fn in_trouble(s: &Snapshot<'_>, t: &Trouble) -> String {
-    format!("pod {}, container {}: {}; to see why: {}", t.pod, t.container, t.reason, describe_pod(s, t))
+    let container = t.container.as_ref().map(|name| format!(", container {name}")).unwrap_or_default();
+    format!("pod {}{container}: {}; to see why: {}", t.pod, t.reason, describe_pod(s, &t.pod))
+}
+
+/// The first updated pod that has turned unavailable and holds the others up.
+fn sick(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
+    let pod = step.sick(s)?;
+    let why = describe_pod(s, pod);
+    Some(format!("updated pod {pod} is no longer ready and holds all others up; to see why: {why}"))
 }
 
 /// How to leave the revision for the one that the release came from.
@@ -182,8 +188,15 @@ fn hint(s: &Snapshot<'_>) -> String {
 
 /// Why a group makes no progress, as far as the pods tell.
 #[must_use]
-pub fn cause(s: &Snapshot<'_>) -> Option<String> {
-    trouble(s).map(|t| in_trouble(s, t)).or_else(|| offline(s)).or_else(|| unreturned(s))
+pub fn cause(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
+    let trouble = trouble(s).map(|t| in_trouble(s, t)).or_else(|| sick(s, step)).or_else(|| draining(s));
+    trouble.or_else(|| offline(s)).or_else(|| unreturned(s))
+}
+
+/// The first pod that is being drained, and who holds it.
+fn draining(s: &Snapshot<'_>) -> Option<String> {
+    let drain = s.units.iter().filter_map(|u| u.census.draining.as_ref()).min()?;
+    Some(format!("pod {} is being drained: {}", drain.pod, drain.by))
 }
 
 /// The first pod that a protector has not taken back.
@@ -205,8 +218,8 @@ fn offline(s: &Snapshot<'_>) -> Option<String> {
     ))
 }
 
-fn describe_pod(s: &Snapshot<'_>, t: &Trouble) -> String {
-    format!("kubectl -n {} describe pod {}", s.deployment.namespace, t.pod)
+fn describe_pod(s: &Snapshot<'_>, pod: &str) -> String {
+    format!("kubectl -n {} describe pod {pod}", s.deployment.namespace)
 }
 
 fn watch(s: &Snapshot<'_>) -> String {

@@ -7,7 +7,7 @@ use cafe_crds::{
 };
 
 use crate::{
-    deployment::{Event, Plan, Snapshot, target},
+    deployment::{Event, Plan, Snapshot},
     revision::{Outcome, Revision},
 };
 
@@ -66,8 +66,15 @@ fn standing<'a>(s: &Snapshot<'a>, template: &Revision) -> Option<&'a Revision> {
             s.revision(stored.revision)
         }
         Some(_) => None,
-        None => target::last_completed(s, template),
+        None => serving(s, template),
     }
+}
+
+/// What serves in place of the template's revision when no status says so: the good revision that most pods have.
+fn serving<'a>(s: &Snapshot<'a>, template: &Revision) -> Option<&'a Revision> {
+    let pods = |r: &Revision| s.units.iter().map(|u| u.census.at(r.hash).replicas).sum::<i32>();
+    let good = |r: &&Revision| r.outcome == Some(Outcome::Completed) && r.uid != template.uid;
+    s.revisions.iter().copied().filter(good).max_by_key(|r| (pods(r), r.number))
 }
 
 /// By `onFailure: Rollback`.

@@ -78,12 +78,21 @@ impl Step<'_> {
         self.kind == Kind::Gated && !self.is_complete()
     }
 
-    /// Whether no further pod is to start: it was stopped, `spec.strategy.pause` holds it, or a drain takes too long. Only
-    /// people hold a rollback, by an abort: it is the way out.
+    /// Whether no further pod is to start: it was stopped, `spec.strategy.pause` holds it, a drain takes too long, or an
+    /// updated pod has turned unavailable. Only people hold a rollback, by an abort: it is the way out.
     #[must_use]
     pub fn is_held(&self, s: &Snapshot<'_>) -> bool {
-        let waits = s.paused() || s.held_drain().is_some() || self.release.state == ReleaseState::Failed;
+        let failed = self.release.state == ReleaseState::Failed || self.sick(s).is_some();
+        let waits = s.paused() || s.held_drain().is_some() || failed;
         self.is_aborted() || (waits && self.kind != Kind::Rollback)
+    }
+
+    /// The first updated pod, by name and over all units, that is no longer ready while pods move group by group.
+    #[must_use]
+    pub fn sick<'s>(&self, s: &Snapshot<'s>) -> Option<&'s str> {
+        // A unit that has not been told of this release speaks of the pods of another.
+        let told = s.units.iter().filter(|u| u.set.spec.digest == self.target.digest);
+        told.filter_map(|u| u.census.sick.as_deref()).min().filter(|_| self.has_gates())
     }
 
     /// Whether it was stopped where it was.

@@ -102,7 +102,7 @@ pub fn watch(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) {
     }
     step.release.state = ReleaseState::Failed;
     if !failed {
-        let why = message::cause(s).map(|cause| format!(": {cause}"));
+        let why = message::cause(s, step).map(|cause| format!(": {cause}"));
         let note = format!(
             "group {} of revision {} made no progress for {deadline} s{}",
             step.release.group,

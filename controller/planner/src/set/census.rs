@@ -37,8 +37,12 @@ pub struct Census {
     pub refused: Option<crate::Text>,
     /// Pods whose turn it is but that `podUpdatePolicy: InPlaceOnly` forbids to move.
     pub blocked: i32,
-    /// The first trouble met, in order of pod names: pod and the reason its container waits.
+    /// The first trouble met, in order of pod names.
     pub trouble: Option<Trouble>,
+    /// The first pod, by name, that has the target and served, and whose containers are no longer ready.
+    pub sick: Option<crate::Text>,
+    /// The first drain, in order of pod names, that is not complete yet.
+    pub draining: Option<Held>,
     /// Pods that `restartAt` asks to be replaced and that are not yet.
     pub to_restart: i32,
     /// The first drain, in order of pod names, that takes too long and that nobody cuts short.
@@ -97,10 +101,19 @@ impl Census {
 pub struct Trouble {
     /// Pod name.
     pub pod: crate::Text,
-    /// Container name.
-    pub container: crate::Text,
+    /// Container name; none when no node has taken the pod.
+    pub container: Option<crate::Text>,
     /// Why it waits.
     pub reason: crate::Text,
+}
+
+impl Trouble {
+    /// What to say of the pod.
+    #[must_use]
+    pub fn what(&self) -> String {
+        let container = self.container.as_ref().map(|name| format!("container {name}: ")).unwrap_or_default();
+        format!("{container}{}", self.reason)
+    }
 }
 
 /// Counts the pods of the snapshot.
@@ -120,6 +133,8 @@ pub fn take(s: &Snapshot<'_>) -> Census {
             c.updated_in_flight += i32::from(view.pod.is_live() && updated);
         } else if view.pod.in_service() {
             unreserved_in_service += 1;
+        } else if has_sickened(s, view.pod) && c.sick.as_ref().is_none_or(|first| view.pod.name < *first) {
+            c.sick = Some(view.pod.name.clone());
         }
         count(s, view.pod, &mut c);
     }
@@ -166,12 +181,22 @@ fn count(s: &Snapshot<'_>, pod: &Pod, c: &mut Census) {
     }
 }
 
+/// Whether a pod that nobody has reserved got the target, was let into service, and has lost a container since. One that has
+/// only just been let in has its containers; its Ready is about to follow.
+fn has_sickened(s: &Snapshot<'_>, pod: &Pod) -> bool {
+    let is_new = s.target.is_some_and(|t| pod.revision == Some(t.hash) && s.base(t).uid != t.uid);
+    is_new && pod.is_live() && pod.gate == Gate::True && !pod.containers_ready
+}
+
 fn trouble(pod: &Pod) -> Option<Trouble> {
+    if pod.unschedulable && !pod.scheduled {
+        return Some(Trouble { pod: pod.name.clone(), container: None, reason: "Unschedulable".into() });
+    }
     let container = pod.containers.iter().find(|c| c.waiting.is_some())?;
     let reason = container.waiting.clone()?;
     // A container that is merely being created is no trouble.
     if *reason == *"ContainerCreating" || *reason == *"PodInitializing" {
         return None;
     }
-    Some(Trouble { pod: pod.name.clone(), container: container.name.clone(), reason })
+    Some(Trouble { pod: pod.name.clone(), container: Some(container.name.clone()), reason })
 }

@@ -11,7 +11,7 @@ use crate::{
     traffic,
 };
 
-/// A drain that has taken longer than `drainTimeoutSeconds`.
+/// A drain that is waited for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Held {
     /// Pod name.
@@ -75,19 +75,29 @@ pub(super) fn holder(s: &Snapshot<'_>, view: &PodView<'_>, op: Op) -> String {
     }
 }
 
-/// Notes the drains that take too long and that nobody cuts short, and tells of each once.
+/// Notes the first drain, and the drains that take too long and that nobody cuts short, and tells of each of these once.
 pub(super) fn survey(s: &Snapshot<'_>, plan: &mut Plan) {
     let reserved = |view: &&PodView<'_>| s.set.entry(view.pod.uid).is_some() && view.pod.is_live();
     for view in s.pods.iter().filter(reserved) {
         let Gate::Draining(op) = view.pod.gate else { continue };
         let drained = traffic::is_drained(view.pod, view.endpoints.counted_in(s.set.spec.traffic.mode));
-        if drained || has_acted(view.pod, op) || patience(s, view.pod, op) != Patience::Over {
+        if drained || has_acted(view.pod, op) {
+            continue;
+        }
+        let over = patience(s, view.pod, op) == Patience::Over;
+        let is_first = |first: &Option<Held>| first.as_ref().is_none_or(|first| view.pod.name < first.pod);
+        if !over && !is_first(&plan.census.draining) {
             continue;
         }
         let held = Held { pod: view.pod.name.clone(), by: holder(s, view, op), op };
-        tell(view.pod, op, reason::DRAIN_TIMED_OUT, held.advice(None), plan);
-        if plan.census.held.as_ref().is_none_or(|first| held < *first) {
-            plan.census.held = Some(held);
+        if over {
+            tell(view.pod, op, reason::DRAIN_TIMED_OUT, held.advice(None), plan);
+        }
+        if over && is_first(&plan.census.held) {
+            plan.census.held = Some(held.clone());
+        }
+        if is_first(&plan.census.draining) {
+            plan.census.draining = Some(held);
         }
     }
 }

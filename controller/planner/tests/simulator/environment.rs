@@ -12,6 +12,8 @@ use super::{Cluster, Protector, SimPod};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
     Schedule(Uid),
+    /// The scheduler finds no node.
+    Refuse(Uid),
     /// The kubelet reports the generation, before it touches a container.
     Observe(Uid),
     /// The kubelet starts what the spec wants.
@@ -32,8 +34,12 @@ impl Cluster {
         for p in self.pods.values() {
             let uid = p.pod.uid;
             let full = self.sets.iter().any(|s| s.uid == p.set && self.full_units.contains(unit_of(s)));
-            if !p.pod.scheduled && !full && !p.pod.terminating {
+            let unplaced = !p.pod.scheduled && !p.pod.terminating;
+            if unplaced && !full {
                 moves.push(Move::Schedule(uid));
+            }
+            if unplaced && full && !p.pod.unschedulable {
+                moves.push(Move::Refuse(uid));
             }
             let on_node = p.pod.scheduled && !p.pod.terminating && p.pod.phase != Phase::Finished;
             if on_node && p.pod.observed_generation < p.pod.generation {
@@ -77,7 +83,11 @@ impl Cluster {
                 let protectors = self.protected(&self.pods[&uid].pod);
                 self.pods.get_mut(&uid).unwrap().pod.protectors = protectors;
             }
-            Move::Schedule(uid) => self.pods.get_mut(&uid).unwrap().pod.scheduled = true,
+            Move::Schedule(uid) => {
+                let pod = &mut self.pods.get_mut(&uid).unwrap().pod;
+                (pod.scheduled, pod.unschedulable) = (true, false);
+            }
+            Move::Refuse(uid) => self.pods.get_mut(&uid).unwrap().pod.unschedulable = true,
             Move::Observe(uid) => {
                 let p = self.pods.get_mut(&uid).unwrap();
                 p.pod.observed_generation = p.pod.generation;
@@ -100,7 +110,12 @@ impl Cluster {
             }
         }
         let uid = match step {
-            Move::Schedule(u) | Move::Observe(u) | Move::Run(u) | Move::Conditions(u) | Move::Protect(u) => u,
+            Move::Schedule(u)
+            | Move::Refuse(u)
+            | Move::Observe(u)
+            | Move::Run(u)
+            | Move::Conditions(u)
+            | Move::Protect(u) => u,
             Move::Endpoints(_) | Move::Reap(_) => return,
         };
         self.pods.get_mut(&uid).unwrap().pod.rv = rv;

@@ -28,8 +28,7 @@ pub(super) fn tell(s: &Snapshot<'_>, release: &ReleaseStatus, status: &mut CafeR
     }
     if release.state == ReleaseState::Failed {
         let seconds = s.deployment.spec.strategy.progress_deadline_seconds;
-        let cause =
-            message::trouble(s).map(|t| format!(": pod {}, container {}: {}", t.pod, t.container, t.reason));
+        let cause = message::trouble(s).map(|t| format!(": pod {}, {}", t.pod, t.what()));
         let cause = cause.unwrap_or_default();
         now.push(incident(IncidentKind::NoProgress, None, format!("no progress for {seconds} s{cause}")));
     }
@@ -42,9 +41,7 @@ pub(super) fn tell(s: &Snapshot<'_>, release: &ReleaseStatus, status: &mut CafeR
 }
 
 fn of_unit(c: &Census) -> impl Iterator<Item = (IncidentKind, Option<&str>, String)> {
-    let failed = c.trouble.as_ref().map(|t| {
-        (IncidentKind::PodFailed, Some(&*t.pod), format!("container {}: {}", t.container, t.reason))
-    });
+    let failed = c.trouble.as_ref().map(|t| (IncidentKind::PodFailed, Some(&*t.pod), t.what()));
     let held =
         c.held.as_ref().map(|h| (IncidentKind::DrainTimedOut, Some(&*h.pod), format!("held up: {}", h.by)));
     let refused = c.refused.as_ref().map(|why| (IncidentKind::PodRefused, None, why.to_string()));
