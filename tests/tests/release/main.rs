@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod balancer;
+mod changes;
 mod confirm;
 mod containers;
 mod deletion;
 mod endpoints;
+mod failure;
 mod groups;
 mod hands;
+mod history;
 mod minds;
 mod offline;
 mod people;
