@@ -55,7 +55,12 @@ pub const CASES: &[Case] = &[
     Case {
         name: "a replica that stands by",
         setup: Setup::new(2, 1, faults(1, 0, 0, 0, 0)).with_standby(),
-        states: 70_990,
+        states: 86_747,
+    },
+    Case {
+        name: "a replica that stands by, in a pause",
+        setup: Setup::new(2, 1, faults(1, 0, 0, 1, 0)).with_standby(),
+        states: 1_232_081,
     },
     Case {
         name: "an abort and a rollback by order",

@@ -156,12 +156,16 @@ fn give_back(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> 
 }
 
 /// A pod that is drained although no journal holds it (restored from a backup, edited by hand) is taken in, above the
-/// budget if need be, and brought back.
+/// budget and in a pause if need be, and brought back. A cache that lags shows such pods as well, so a write of this process to
+/// the pod must have been acknowledged.
 fn take_in_lost_drains(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> bool {
     let lost = |p: &&Intended<'_>| {
         !p.reserved && !p.view.busy && p.view.pod.is_live() && matches!(p.view.pod.gate, Gate::Draining(_))
     };
-    let entries: Vec<Entry> = pods.iter().filter(lost).map(|p| entry_of(s, p)).collect();
+    let unsure = pods.iter().filter(lost).filter(|p| !p.view.fenced);
+    journal.unfenced.extend(unsure.map(|p| p.view.pod.uid));
+    let known = pods.iter().filter(lost).filter(|p| p.view.fenced);
+    let entries: Vec<Entry> = known.map(|p| entry_of(s, p)).collect();
     let any = !entries.is_empty();
     journal.next.extend(entries);
     journal.next.sort_unstable();
