@@ -183,7 +183,7 @@ fn a_release_of_ten_thousand_pods_stays_small() {
     // Every unit in every group, names as long as may be.
     let mut status = record.status.clone();
     for group in &mut status.groups {
-        group.units = (0..32).map(|i| (format!("{:0>40}", i), 1000)).collect();
+        group.units = (0..32).map(|i| (format!("{i:0>40}"), 1000)).collect();
     }
     let size = serde_json::to_string(&status).unwrap().len();
     assert!(size < 300_000, "{size} bytes");
