@@ -89,7 +89,7 @@ pub const DEEP: &[Case] = &[
     Case {
         name: "a replica that stands by, and a container that dies",
         setup: Setup::new(2, 1, faults(1, 0, 0, 0, 1)).with_standby(),
-        states: 1_549_419,
+        states: 1_882_864,
     },
     Case {
         name: "every kind of fault, slices that lag",
