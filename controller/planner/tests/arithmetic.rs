@@ -51,9 +51,9 @@ fn play(strategy: &Release, sizes: &[i32]) -> Vec<Vec<i32>> {
     let replicas = sizes.iter().sum();
     let mut quota = quota(sizes);
     let mut played = Vec::new();
-    while groups::left(&quota).iter().sum::<i32>() > 0 {
+    while groups::left(&quota, sizes).iter().sum::<i32>() > 0 {
         let number = i32::try_from(played.len()).unwrap() + 1;
-        let units = groups::open(strategy, replicas, number, &mut quota);
+        let units = groups::open(strategy, replicas, number, &mut quota, sizes);
         played.push(quota.iter().map(|q| units.get(&q.name).copied().unwrap_or(0)).collect());
         assert!(played.len() <= 2000, "{played:?}");
     }
@@ -105,7 +105,7 @@ proptest! {
         strategy in release(),
     ) {
         let played = play(&strategy, &sizes);
-        let (shown, total) = groups::ahead(&strategy, sizes.iter().sum(), 0, &quota(&sizes));
+        let (shown, total) = groups::ahead(&strategy, sizes.iter().sum(), 0, &quota(&sizes), &sizes);
         prop_assert_eq!(usize::try_from(total).unwrap(), played.len());
         for (group, members) in shown.iter().zip(&played) {
             let names = names(sizes.len());
@@ -124,7 +124,7 @@ proptest! {
             .map(|(q, s)| UnitQuota { updated: s.1.min(q.replicas), ..q })
             .collect();
         let to: Vec<(String, i32)> = names(sizes.len()).into_iter().zip(sizes.iter().map(|s| s.2)).collect();
-        for (before, after) in from.iter().zip(groups::rescale(&from, &to)) {
+        for (before, after) in from.iter().zip(groups::rescale(&from, &to, &to)) {
             prop_assert!(after.updated <= before.updated && after.updated <= after.replicas);
             let share = f64::from(before.updated) / f64::from(before.replicas.max(1));
             prop_assert!(f64::from(after.updated) <= (share * f64::from(after.replicas)).max(1.0) + 1e-9);

@@ -10,7 +10,7 @@ use cafe_crds::{
     time::Seconds,
     traffic::OnDrainTimeout,
 };
-use cafe_planner::pod::Gate;
+use cafe_planner::{deployment::snapshot::unit_of, pod::Gate};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use simulator::{Cluster, Planner, Protector, Template, cells};
 
@@ -56,6 +56,9 @@ enum Chance {
     Offline(usize, bool),
     ForceDrain(usize),
     DrainTimeout(i32, bool),
+    GroupScaleOut(bool),
+    DeleteSet(usize),
+    LoseStatus,
 }
 
 fn amount() -> impl Strategy<Value = IntOrPercent> {
@@ -100,6 +103,9 @@ fn chance() -> impl Strategy<Value = Chance> {
         1 => (any::<usize>(), any::<bool>()).prop_map(|(i, offline)| C::Offline(i, offline)),
         1 => any::<usize>().prop_map(C::ForceDrain),
         1 => (1..9i32, any::<bool>()).prop_map(|(seconds, force)| C::DrainTimeout(seconds, force)),
+        1 => any::<bool>().prop_map(C::GroupScaleOut),
+        1 => any::<usize>().prop_map(C::DeleteSet),
+        1 => Just(C::LoseStatus),
     ]
 }
 
@@ -264,6 +270,21 @@ fn happen(cluster: &mut Cluster, template: &mut Template, chance: &Chance) {
                     if *force { OnDrainTimeout::Force } else { OnDrainTimeout::Hold };
             });
         }
+        C::GroupScaleOut(grows) => {
+            cluster.edit(|spec| spec.strategy.group_scale_out = *grows);
+        }
+        C::DeleteSet(i) => {
+            let units: Vec<String> = cluster.sets.iter().map(|s| unit_of(s).to_owned()).collect();
+            if !units.is_empty() {
+                cluster.delete_set(&units[i % units.len()]);
+            }
+        }
+        C::LoseStatus => {
+            // What is on its way relies on the journals.
+            if cluster.flying.is_empty() && cluster.sets.iter().all(|s| s.journal.is_empty()) {
+                cluster.lose_status();
+            }
+        }
     }
     if matches!(chance, C::Image(_) | C::Metadata(_) | C::Rest(_)) {
         cluster.apply_template(*template);
@@ -327,14 +348,19 @@ proptest! {
         strategy in release(),
         claims in any::<bool>(),
         protected in any::<bool>(),
+        grows in any::<bool>(),
         story in prop::collection::vec(chance(), 1..120),
     ) {
+        let strategy = Release { group_scale_out: grows, ..strategy };
         let mut cluster = Cluster::new(replicas, units, strategy);
         cluster.deployment.spec.has_claims = claims;
         if protected {
             cluster.protect("slb");
         }
-        cluster.settle().assert_converged();
+        cluster.settle();
+        if !grows {
+            cluster.assert_converged();
+        }
         let mut template = Template::image(1);
         for chance in &story {
             happen(&mut cluster, &mut template, chance);
@@ -374,6 +400,35 @@ proptest! {
         while cluster.actions < end && cluster.step() {}
         cluster.apply_image(1).settle().assert_converged();
         prop_assert_eq!(cluster.told("RollbackCompleted"), 1, "{}", cluster.story());
+    }
+
+    #[test]
+    fn pods_that_are_created_in_groups_are_so_however_often_the_controller_dies(
+        sizes in prop::collection::vec(0..20i32, 1..4),
+        units in 1..4usize,
+        strategy in release(),
+        every in prop::collection::vec(1..15usize, 20),
+    ) {
+        let strategy = Release { group_scale_out: true, need_waiting_for_confirm: true, ..strategy };
+        let mut cluster = Cluster::new(sizes[0], units, strategy);
+        let mut every = every.into_iter();
+        for size in sizes {
+            cluster.scale(size);
+            let mut gates = 0;
+            loop {
+                cluster.dies_after = every.next();
+                cluster.settle();
+                cluster.dies_after = None;
+                let Some(token) = cluster.settle().token() else { break };
+                let given: i32 = cluster.let_in().iter().sum();
+                prop_assert_eq!(cluster.in_service(), given, "{}", cluster.story());
+                cluster.assert_rests();
+                cluster.confirm(&token);
+                gates += 1;
+                prop_assert!(gates <= 20, "{}", cluster.story());
+            }
+            cluster.assert_converged();
+        }
     }
 
     #[test]

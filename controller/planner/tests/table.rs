@@ -350,3 +350,75 @@ fn the_events_of_a_release_with_a_wrong_token_and_a_rollback() {
     RollbackCompleted: every pod runs revision 3
     "#);
 }
+
+#[test]
+fn a_first_creation_in_groups_at_its_first_gate() {
+    let strategy = Strategy { group_scale_out: true, ..beta(Some(Int(4))) };
+    let mut cluster = Cluster::new(10, 2, strategy);
+    cluster.settle();
+    assert_snapshot!(face(&cluster), @r#"
+    Waiting: group 1/3 of revision 1 is done and gate 1/1 waits for confirmation (next: CellA 2, CellB 2; 2 of 10 pods let in by spec.strategy.groupScaleOut); to go on: kubectl -n prod patch cafedeployment shop --type=merge -p '{"spec":{"release":{"confirm":"1/1"}}}'
+    Ready False WaitingForConfirmation
+    Available False WaitingForConfirmation
+    Progressing Unknown WaitingForConfirmation
+    Reconciling True WaitingForConfirmation
+    WaitingForConfirmation True WaitingForConfirmation
+    Paused False NotPaused
+    UnitsHealthy True AllUnitsHealthy
+    "#);
+    assert_snapshot!(groups(&cluster), @r#"
+    1 Beta Done: CellA 1, CellB 1
+    2 Batch Pending: CellA 2, CellB 2
+    3 Batch Pending: CellA 2, CellB 2
+    of 3
+    "#);
+}
+
+#[test]
+fn a_scale_out_at_its_gate_and_aborted_there() {
+    let mut cluster = installed(10, 2, beta(Some(Int(4))));
+    cluster.edit(|spec| (spec.strategy.group_scale_out, spec.replicas) = (true, 20)).settle();
+    assert_snapshot!(face(&cluster), @r#"
+    Waiting: group 2/4 of revision 1 is done and gate 1/2 waits for confirmation (next: CellA 2, CellB 2; 14 of 20 pods let in by spec.strategy.groupScaleOut); to go on: kubectl -n prod patch cafedeployment shop --type=merge -p '{"spec":{"release":{"confirm":"1/2"}}}'
+    Ready False WaitingForConfirmation
+    Available False WaitingForConfirmation
+    Progressing Unknown WaitingForConfirmation
+    Reconciling True WaitingForConfirmation
+    WaitingForConfirmation True WaitingForConfirmation
+    Paused False NotPaused
+    UnitsHealthy True AllUnitsHealthy
+    "#);
+    assert_snapshot!(groups(&cluster), @r#"
+    1 Batch Done: CellA 5, CellB 5
+    2 Batch Done: CellA 2, CellB 2
+    3 Batch Pending: CellA 2, CellB 2
+    4 Batch Pending: CellA 1, CellB 1
+    of 4
+    "#);
+    cluster.abort(1).settle();
+    assert_snapshot!(face(&cluster), @r#"
+    Aborted: the scale-out of revision 1 was aborted in group 2/4; 14 of 20 pods let in by spec.strategy.groupScaleOut; to take it up again: kubectl -n prod patch cafedeployment shop --type=merge -p '{"spec":{"release":{"retry":"1"}}}'; to stay at 14 pods: kubectl -n prod scale cafedeployment shop --replicas=14
+    Ready False ReleaseAborted
+    Available False ReleaseAborted
+    Progressing False ReleaseAborted
+    Stalled True ReleaseAborted
+    WaitingForConfirmation False NothingToConfirm
+    Paused False NotPaused
+    UnitsHealthy True AllUnitsHealthy
+    "#);
+    let told: Vec<String> = cluster.events.iter().map(|e| format!("{}: {}", e.reason, e.note)).collect();
+    assert_snapshot!(told.join("\n"), @r#"
+    ReleaseStarted: revision 1 over 10 pods, without gates: nothing has completed yet
+    GroupStarted: group 1 of revision 1: CellA 5, CellB 5
+    UnitCreated: unit CellA: InPlaceSet shop-cella with 5 pods
+    UnitCreated: unit CellB: InPlaceSet shop-cellb with 5 pods
+    GroupCompleted: group 1 of revision 1: CellA 5, CellB 5
+    ReleaseCompleted: every pod runs revision 1
+    GroupStarted: group 2 of revision 1: CellA 2, CellB 2
+    ScaledOut: unit CellA: from 5 to 7 pods
+    ScaledOut: unit CellB: from 5 to 7 pods
+    GroupCompleted: group 2 of revision 1: CellA 2, CellB 2
+    WaitingForConfirmation: gate 1/2 waits for confirmation: set spec.release.confirm to "1/2"
+    ReleaseAborted: revision 1 stays on 14 of 20 pods; no further pod is moved
+    "#);
+}

@@ -110,6 +110,10 @@ pub struct ReleaseStatus {
     /// This release goes back to a revision that completed before: without gates. Absent otherwise.
     #[serde(default, skip_serializing_if = "is_false")]
     pub rollback: bool,
+    /// The groups in hand, or the last ones, only add pods: every pod had reached the revision when `spec.replicas` grew under
+    /// `spec.strategy.groupScaleOut`. Absent otherwise.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub scale_out: bool,
     /// Where the release stands.
     pub state: ReleaseState,
     /// When it started.
@@ -150,8 +154,8 @@ pub struct ReleaseStatus {
     /// How far the group in hand has come, and since when: what `progressDeadlineSeconds` is counted from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
-    /// The size that each unit had when the plan counted it last, and how many of its pods may be on `revision` once the
-    /// group in hand is done.
+    /// The size that each unit had when the plan counted it last (under `spec.strategy.groupScaleOut` without the pods whose group
+    /// is still ahead), and how many of its pods may be on `revision` once the group in hand is done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub quota: Vec<UnitQuota>,
@@ -277,7 +281,7 @@ pub struct Progress {
 pub struct UnitQuota {
     /// Name of the unit.
     pub name: String,
-    /// Pods of the unit when the plan counted it last.
+    /// Pods of the unit when the plan counted it last; its InPlaceSet is told so many.
     pub replicas: i32,
     /// Pods of the unit that may be on `revision` once the group in hand is done.
     pub updated: i32,

@@ -33,7 +33,9 @@ pub struct Strategy {
     /// What a failed group does. `Hold`: stay, and say why. `Rollback`: serve the revision the release came from.
     /// Default `Hold`.
     pub on_failure: OnFailure,
-    /// Create the pods of the first installation and of every scale-out in groups and with gates as well. Default false.
+    /// Create the pods of the first installation and of every scale-out in groups and with gates as well; the groups of a scale-out
+    /// continue the numbers of the revision (`7/4`; a standing `7/all` covers them). A move between units waits at no gate, and a
+    /// rollback brings every pod back at once. Default false.
     pub group_scale_out: bool,
 }
 

@@ -295,6 +295,8 @@ pub struct Release {
     pub has_base: bool,
     /// It goes back.
     pub rollback: bool,
+    /// Its groups only add pods of a revision that had completed.
+    pub scale_out: bool,
     /// It is complete.
     pub completed: bool,
     /// It stands at a gate.
@@ -326,6 +328,8 @@ pub struct Deployment {
     pub paused: bool,
     /// `strategy.needWaitingForConfirm`.
     pub needs_confirm: bool,
+    /// `strategy.groupScaleOut`.
+    pub groups_scale_out: bool,
     /// `release.confirm`.
     pub confirm: Option<Text>,
     /// `progressDeadlineSeconds`: the failure window.

@@ -20,6 +20,7 @@ mod protectors;
 mod records;
 mod restart;
 mod rollback;
+mod scaleout;
 mod scaling;
 mod sets;
 mod several;

@@ -24,6 +24,12 @@ impl Allocation {
     pub fn of(&self, unit: &str) -> Option<i32> {
         self.units.iter().find(|(name, _)| name == unit).map(|(_, n)| *n)
     }
+
+    /// The replicas of all units together.
+    #[must_use]
+    pub fn total(&self) -> i32 {
+        self.units.iter().map(|(_, n)| n).sum()
+    }
 }
 
 /// Allocates `spec.replicas` over the units of the topology.

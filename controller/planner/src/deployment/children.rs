@@ -28,7 +28,8 @@ pub fn set_name(deployment: &str, unit: &str) -> Text {
     format!("{deployment}-{}", unit.to_ascii_lowercase()).into()
 }
 
-/// Creates, writes and removes InPlaceSets until each says what the release asks of its unit.
+/// Creates, writes and removes InPlaceSets until each says what the release asks of its unit. `allocation` is what the units have
+/// been given so far.
 pub fn plan(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, plan: &mut Plan) {
     let deal = grants::deal(s, step, allocation);
     let mut room = room_to_shrink(s, allocation);
@@ -65,7 +66,7 @@ fn fence(s: &Snapshot<'_>, plan: &mut Plan) {
     }
 }
 
-/// Pods beyond `spec.replicas` that may be taken away. Pods that move from one unit to another are created there first
+/// Pods beyond those that are to be there that may be taken away. Pods that move from one unit to another are created there first
 /// and taken away here as the new ones become available; what is told but not seen yet counts as taken. Pods that a
 /// shrinking unit has lost hold nobody up.
 fn room_to_shrink(s: &Snapshot<'_>, allocation: &Allocation) -> i32 {
@@ -77,7 +78,7 @@ fn room_to_shrink(s: &Snapshot<'_>, allocation: &Allocation) -> i32 {
         let shrinks = allocation.of(unit_of(u.set)).unwrap_or(0) < told;
         if shrinks { told } else { u.census.available.min(told) }
     };
-    (s.units.iter().map(staying).sum::<i32>() - s.deployment.spec.replicas).max(0)
+    (s.units.iter().map(staying).sum::<i32>() - allocation.total()).max(0)
 }
 
 /// The size to write for a unit that is to have `replicas`: pods out of service go at once, others while there is room.
@@ -103,7 +104,7 @@ fn create(s: &Snapshot<'_>, unit: &str, spec: SetSpec, plan: &mut Plan) {
     } else if !s.busy {
         let event = Event::normal(
             reason::UNIT_CREATED,
-            format!("unit {unit}: InPlaceSet {name} with {} pods", spec.replicas),
+            format!("unit {unit}: InPlaceSet {name} with {}", message::pods(spec.replicas)),
         );
         plan.act_and_tell(Action::CreateSet { name, spec: Box::new(spec) }, event);
     }
@@ -118,7 +119,10 @@ fn rewrite(view: &UnitView<'_>, spec: SetSpec, plan: &mut Plan) {
     let (from, to) = (set.spec.replicas, spec.replicas);
     if from != to {
         let reason = if to > from { reason::SCALED_OUT } else { reason::SCALED_IN };
-        events.push(Event::normal(reason, format!("unit {}: from {from} to {to} pods", unit_of(set))));
+        events.push(Event::normal(
+            reason,
+            format!("unit {}: from {from} to {}", unit_of(set), message::pods(to)),
+        ));
     }
     let action = Action::WriteSet { name: set.name.clone(), uid: set.uid, rv: set.rv, spec: Box::new(spec) };
     plan.steps.push(crate::deployment::action::Step { action, events });

@@ -6,7 +6,7 @@ use cafe_crds::{
     reason,
 };
 
-use crate::deployment::{Snapshot, allocation::Allocation, message, release::Step};
+use crate::deployment::{Snapshot, allocation::Allocation, message, release::Step, scaleout};
 
 /// One condition before it is compared with the one in the status.
 struct Now {
@@ -31,7 +31,8 @@ pub struct Totals {
 #[must_use]
 pub fn all(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, totals: Totals) -> Vec<Condition> {
     let message = message::message(s, step);
-    let mut now = vec![ready(s, step, totals, &message), available(s, totals), progressing(step, &message)];
+    let mut now =
+        vec![ready(s, step, totals, &message), available(s, step, totals), progressing(step, &message)];
     now.extend(stalled_or_reconciling(s, step, totals, &message));
     now.push(waiting(step, &message));
     now.push(paused(s, step));
@@ -116,14 +117,27 @@ fn stall(s: &Snapshot<'_>) -> Option<&'static str> {
     }
 }
 
-fn available(s: &Snapshot<'_>, totals: Totals) -> Now {
+/// Whether groups that are ahead wait for somebody.
+fn is_held_back(step: &Step<'_>) -> bool {
+    use ReleaseState as State;
+    matches!(step.release.state, State::WaitingForConfirmation | State::Paused | State::Aborted)
+}
+
+fn available(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals) -> Now {
     let floor = (s.deployment.spec.replicas - s.budget()).max(0);
     let enough = is_available(s, totals);
-    let reason =
-        if enough { reason::MINIMUM_REPLICAS_AVAILABLE } else { reason::MINIMUM_REPLICAS_UNAVAILABLE };
+    let given = scaleout::let_in(s, step).filter(|given| totals.available >= given - s.budget_of(*given));
+    let reason = match given {
+        _ if enough => reason::MINIMUM_REPLICAS_AVAILABLE,
+        // Those that were let in do serve: what is missing is not created before its group.
+        Some(_) if is_held_back(step) => unready_reason(s, step),
+        _ => reason::MINIMUM_REPLICAS_UNAVAILABLE,
+    };
+    let held = given.map_or_else(String::new, |n| format!("; spec.strategy.groupScaleOut has let {n} in"));
     let message = format!(
-        "{} of {} pods are available; at least {floor} must be",
-        totals.available, s.deployment.spec.replicas
+        "{} of {} available; at least {floor} must be{held}",
+        totals.available,
+        message::pods(s.deployment.spec.replicas)
     );
     Now { kind: types::AVAILABLE, status: enough.into(), reason, message }
 }

@@ -38,7 +38,8 @@ pub fn deal(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Deal 
     // Units on their way out are dealt nothing more, but what they have counts until it is taken back.
     let leaving = s.units.iter().filter(|u| allocation.of(unit_of(u.set)).is_none());
     let held: i32 = leaving.map(|u| grant_of(u).max(u.census.in_flight)).sum();
-    let budget = (s.budget() - held).max(0);
+    // Pods that have not been let in yet are no reason to take more of the others out.
+    let budget = (s.budget_of(allocation.total()) - held).max(0);
     let wanted = wanted(budget, &hands);
     let grown = within(budget, &wanted, &hands);
     let shrunk = shrink(&wanted, &hands);

@@ -11,10 +11,10 @@ pub const SHOWN_AHEAD: usize = 20;
 /// Groups done that the status keeps showing.
 pub const SHOWN_DONE: usize = 10;
 
-/// Pods a unit has left to move, by unit.
+/// Pods each unit has left to move or to create until it has as many at the target as are `wanted` of it.
 #[must_use]
-pub fn left(quota: &[UnitQuota]) -> Vec<i32> {
-    quota.iter().map(|q| (q.replicas - q.updated).max(0)).collect()
+pub fn left(quota: &[UnitQuota], wanted: &[i32]) -> Vec<i32> {
+    quota.iter().zip(wanted).map(|(q, wanted)| (wanted - q.updated).max(0)).collect()
 }
 
 /// The kind of the group with this number.
@@ -43,8 +43,9 @@ pub fn open(
     replicas: i32,
     number: i32,
     quota: &mut [UnitQuota],
+    wanted: &[i32],
 ) -> BTreeMap<String, i32> {
-    let members = members(strategy, replicas, number, &left(quota));
+    let members = members(strategy, replicas, number, &left(quota, wanted));
     for (q, n) in quota.iter_mut().zip(&members) {
         q.updated += n;
     }
@@ -62,8 +63,9 @@ pub fn ahead(
     replicas: i32,
     current: i32,
     quota: &[UnitQuota],
+    wanted: &[i32],
 ) -> (Vec<GroupStatus>, i32) {
-    let mut left = left(quota);
+    let mut left = left(quota, wanted);
     let mut shown = Vec::new();
     let mut number = current;
     while left.iter().sum::<i32>() > 0 && shown.len() < SHOWN_AHEAD {
@@ -84,21 +86,22 @@ pub fn ahead(
     (shown, number.saturating_add(rest.div_euclid(size)).saturating_add(i32::from(rest % size > 0)))
 }
 
-/// Follows a change of the units' sizes in the middle of a release. New pods are born at the base, so a unit that grows
-/// keeps its quota; a unit that shrinks keeps the share of its updated pods, so that shrinking never passes a gate.
+/// Follows a change of the units' sizes in the middle of a release: from now on they have `sizes`, and are to have what is
+/// `wanted` in the end. New pods are born at the base, so a unit that grows keeps its quota; a unit that shrinks keeps the share of
+/// its updated pods, so that shrinking never passes a gate.
 #[must_use]
-pub fn rescale(quota: &[UnitQuota], units: &[(String, i32)]) -> Vec<UnitQuota> {
-    let rescaled = |(name, replicas): &(String, i32)| {
+pub fn rescale(quota: &[UnitQuota], sizes: &[(String, i32)], wanted: &[(String, i32)]) -> Vec<UnitQuota> {
+    let rescaled = |((name, replicas), (_, most)): (&(String, i32), &(String, i32))| {
         let old = quota.iter().find(|q| q.name == *name);
-        let updated = old.map_or(0, |q| shrink(q.updated, q.replicas, *replicas));
+        let updated = old.map_or(0, |q| shrink(q.updated, q.replicas, *replicas)).min(*most);
         UnitQuota { name: name.clone(), replicas: *replicas, updated }
     };
-    units.iter().map(rescaled).collect()
+    sizes.iter().zip(wanted).map(rescaled).collect()
 }
 
 fn shrink(updated: i32, from: i32, to: i32) -> i32 {
     if to >= from || updated <= 0 {
-        return updated.min(to);
+        return updated;
     }
     let share = i64::from(updated) * i64::from(to) / i64::from(from.max(1));
     i32::try_from(share).unwrap_or(to).max(1).min(to)
@@ -122,22 +125,30 @@ mod tests {
     #[test]
     fn ten_pods_over_two_cells_go_one_and_one_then_two_and_two_twice() {
         let strategy = Strategy { batch_size: Some(IntOrPercent::Int(4)), ..Strategy::default() };
-        let (groups, total) = ahead(&strategy, 10, 0, &quota(&[5, 5]));
+        let (groups, total) = ahead(&strategy, 10, 0, &quota(&[5, 5]), &[5, 5]);
         assert_eq!(sizes(&groups), [[1, 1], [2, 2], [2, 2]]);
         assert_eq!(total, 3);
     }
 
     #[test]
     fn without_a_batch_size_the_rest_is_one_group() {
-        let (groups, total) = ahead(&Strategy::default(), 7, 0, &quota(&[4, 3]));
+        let (groups, total) = ahead(&Strategy::default(), 7, 0, &quota(&[4, 3]), &[4, 3]);
         assert_eq!(sizes(&groups), [[1, 1], [3, 2]]);
         assert_eq!(total, 2);
     }
 
     #[test]
+    fn pods_that_do_not_exist_yet_come_after_those_of_their_unit_that_are_to_move() {
+        let strategy = Strategy { batch_size: Some(IntOrPercent::Int(4)), ..Strategy::default() };
+        let (groups, total) = ahead(&strategy, 14, 0, &quota(&[5, 5]), &[7, 7]);
+        assert_eq!(sizes(&groups), [[1, 1], [2, 2], [2, 2], [2, 2]]);
+        assert_eq!(total, 4);
+    }
+
+    #[test]
     fn long_plans_are_counted_but_not_spelled_out() {
         let strategy = Strategy { batch_size: Some(IntOrPercent::Int(1)), ..Strategy::default() };
-        let (groups, total) = ahead(&strategy, 1000, 0, &quota(&[500, 500]));
+        let (groups, total) = ahead(&strategy, 1000, 0, &quota(&[500, 500]), &[500, 500]);
         assert_eq!((groups.len(), total), (SHOWN_AHEAD, 999));
     }
 
@@ -145,7 +156,10 @@ mod tests {
     fn shrinking_keeps_the_share_of_updated_pods() {
         let mut before = quota(&[10]);
         before[0].updated = 4;
-        let after = |n| rescale(&before, &[("Cell0".into(), n)])[0].updated;
+        let after = |n| {
+            let size = [("Cell0".into(), n)];
+            rescale(&before, &size, &size)[0].updated
+        };
         assert_eq!((after(5), after(2), after(1), after(0), after(20)), (2, 1, 1, 0, 4));
     }
 }

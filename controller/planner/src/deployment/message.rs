@@ -11,6 +11,7 @@ use crate::{
     deployment::{
         Snapshot, children,
         release::{self, Kind, Step},
+        scaleout,
     },
     set::census::Trouble,
 };
@@ -20,6 +21,12 @@ use crate::{
 pub fn units(units: &BTreeMap<String, i32>) -> String {
     let parts: Vec<String> = units.iter().map(|(unit, n)| format!("{unit} {n}")).collect();
     if parts.is_empty() { "no pod".to_owned() } else { parts.join(", ") }
+}
+
+/// `1 pod`, `2 pods`.
+#[must_use]
+pub fn pods(count: i32) -> String {
+    if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") }
 }
 
 /// The sentence of `status.message`.
@@ -36,10 +43,12 @@ pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
     match r.state {
         ReleaseState::Completed => settled(s, step),
         ReleaseState::Aborted => format!(
-            "the release of revision {} was aborted in group {}/{}; to take it up again: {}; {}",
+            "the {} of revision {} was aborted in group {}/{}{}; to take it up again: {}; {}",
+            if step.kind == Kind::ScaleOut { "scale-out" } else { "release" },
             r.revision,
             r.group,
             r.group_total,
+            held_back(s, step),
             retry(s, r.revision),
             way_back(s, step)
         ),
@@ -50,13 +59,15 @@ pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
             way_back(s, step)
         ),
         ReleaseState::WaitingForConfirmation => format!(
-            "{at} is done and gate {} waits for confirmation ({}); to go on: {}",
+            "{at} is done and gate {} waits for confirmation ({}{}); to go on: {}",
             release::token(step),
             next_group(step),
+            held_back(s, step),
             patch(s, &format!("{{\"spec\":{{\"release\":{{\"confirm\":\"{}\"}}}}}}", release::token(step))),
         ),
         ReleaseState::Paused => format!(
-            "paused in {at}: no further pod is started; to go on: {}",
+            "paused in {at}: no further pod is started{}; to go on: {}",
+            held_back(s, step),
             patch(s, "{\"spec\":{\"strategy\":{\"pause\":null}}}"),
         ),
         _ => moving(s, step, &at),
@@ -98,13 +109,16 @@ fn moving(s: &Snapshot<'_>, step: &Step<'_>, at: &str) -> String {
         Kind::Install => format!("installing revision {}", step.release.revision),
         Kind::Gated => at.to_owned(),
         Kind::Rollback => format!("rolling back to revision {}", step.release.revision),
+        Kind::ScaleOut => format!("scaling out, {at}"),
     };
-    let progress = format!("{doing}: {updated} of {goal} pods updated and available");
+    let done = if step.kind == Kind::ScaleOut { "available" } else { "updated and available" };
+    let progress = format!("{doing}: {updated} of {} {done}{}", pods(goal), held_back(s, step));
     let blocked: i32 = s.units.iter().map(|u| u.census.blocked).sum();
     if blocked > 0 {
         return format!(
-            "{progress}; podUpdatePolicy InPlaceOnly holds {blocked} pods, because the change cannot go in place; \
+            "{progress}; podUpdatePolicy InPlaceOnly holds {}, because the change cannot go in place; \
              to let them be recreated: {}",
+            pods(blocked),
             patch(s, "{\"spec\":{\"strategy\":{\"podUpdatePolicy\":\"InPlaceIfPossible\"}}}"),
         );
     }
@@ -129,6 +143,10 @@ fn sick(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
 
 /// How to leave the revision for the one that the release came from.
 fn way_back(s: &Snapshot<'_>, step: &Step<'_>) -> String {
+    if step.kind == Kind::ScaleOut {
+        let given = scaleout::let_in(s, step).unwrap_or(s.deployment.spec.replicas);
+        return format!("to stay at {}: {}", pods(given), scale(s, given));
+    }
     let Some(from) = step.release.from_revision.filter(|_| step.kind == Kind::Gated) else {
         return format!("to correct the template: {}", edit(s));
     };
@@ -143,6 +161,19 @@ fn retry(s: &Snapshot<'_>, revision: i64) -> String {
     patch(s, &format!("{{\"spec\":{{\"release\":{{\"retry\":\"{revision}\"}}}}}}"))
 }
 
+/// That pods are not there yet because their group has not begun.
+fn held_back(s: &Snapshot<'_>, step: &Step<'_>) -> String {
+    scaleout::let_in(s, step).map_or_else(String::new, |given| {
+        let replicas = s.deployment.spec.replicas;
+        format!("; {given} of {} let in by spec.strategy.groupScaleOut", pods(replicas))
+    })
+}
+
+fn scale(s: &Snapshot<'_>, replicas: i32) -> String {
+    let (namespace, name) = (&s.deployment.namespace, &s.deployment.name);
+    format!("kubectl -n {namespace} scale cafedeployment {name} --replicas={replicas}")
+}
+
 fn edit(s: &Snapshot<'_>) -> String {
     format!("kubectl -n {} edit cafedeployment {}", s.deployment.namespace, s.deployment.name)
 }
@@ -150,7 +181,8 @@ fn edit(s: &Snapshot<'_>) -> String {
 fn settled(s: &Snapshot<'_>, step: &Step<'_>) -> String {
     let replicas = s.deployment.spec.replicas;
     let available: i32 = s.units.iter().map(|u| u.census.available).sum();
-    let mut serving = format!("revision {} serves on {available} of {replicas} pods", step.release.revision);
+    let mut serving =
+        format!("revision {} serves on {available} of {}", step.release.revision, pods(replicas));
     if let Some(left) = step.abandons {
         serving = format!(
             "{serving} in place of revision {}, which was rolled back; to go on, apply another template or, to try it again: {}",
@@ -162,7 +194,7 @@ fn settled(s: &Snapshot<'_>, step: &Step<'_>) -> String {
     match trouble(s) {
         Some(t) => format!("{serving}; {}", in_trouble(s, t)),
         None if old > 0 => {
-            format!("{serving}; {old} pods created before spec.restartAt are yet to be replaced")
+            format!("{serving}; {} created before spec.restartAt yet to be replaced", pods(old))
         }
         None if available < replicas => format!("{serving}; {}", hint(s)),
         None => serving,

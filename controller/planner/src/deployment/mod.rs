@@ -3,8 +3,8 @@
 //! [`plan`] reads as the story of a release: which revision the template is ([`target`]) and
 //! whether people want another one ([`orders`]), how many pods each unit has
 //! ([`allocation`]), which groups there are ([`groups`]), which group is in hand and whether its gate may open
-//! ([`release`]) or how it stops ([`stop`]), what each InPlaceSet is to do ([`children`], [`grants`]), what the status says ([`status`]), and what stays on
-//! record of it all ([`chronicle`]).
+//! ([`release`]) or how it stops ([`stop`]), which pods wait for their group to be created ([`scaleout`]), what each InPlaceSet is to do
+//! ([`children`], [`grants`]), what the status says ([`status`]), and what stays on record of it all ([`chronicle`]).
 
 pub mod action;
 pub mod allocation;
@@ -18,6 +18,7 @@ pub mod message;
 pub mod orders;
 pub mod rebuild;
 pub mod release;
+pub mod scaleout;
 pub mod snapshot;
 pub mod status;
 pub mod stop;
@@ -47,7 +48,7 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     // A decision is latched in the status before a pod is touched: the InPlaceSets follow what is written, not what
     // is about to be.
     if step.is_latched(s) {
-        children::plan(s, &step, &allocation, &mut plan);
+        children::plan(s, &step, &step.sizes(&allocation), &mut plan);
     }
     // A restart that lies ahead needs no write before its moment.
     if let Some(at) = s.deployment.spec.restart_at.filter(|at| step.is_complete() && *at > s.now.wall) {

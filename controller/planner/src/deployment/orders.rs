@@ -80,7 +80,9 @@ fn serving<'a>(s: &Snapshot<'a>, template: &Revision) -> Option<&'a Revision> {
 /// By `onFailure: Rollback`.
 fn failed<'a>(s: &Snapshot<'a>, template: &Revision) -> Option<&'a Revision> {
     let stored = s.stored().filter(|r| r.state == ReleaseState::Failed && r.revision == template.number)?;
-    let wanted = s.deployment.spec.strategy.on_failure == OnFailure::Rollback && !stored.rollback;
+    // What cannot be scaled out is no worse than it was.
+    let can = !stored.rollback && !stored.scale_out;
+    let wanted = s.deployment.spec.strategy.on_failure == OnFailure::Rollback && can;
     stored.from_revision.filter(|_| wanted).and_then(|number| s.revision(number))
 }
 
@@ -92,7 +94,7 @@ pub fn aborts(s: &Snapshot<'_>, goal: Goal<'_>, plan: &mut Plan) -> bool {
     let revision = goal.revision.number;
     let completed = s.stored().is_some_and(|r| r.revision == number && r.state == ReleaseState::Completed);
     let note = match goal.abandons {
-        Some(_) => return false,
+        Some(_) if s.stored().is_none_or(|r| !r.scale_out) => return false,
         None if completed => {
             format!("spec.release.abort \"{order}\": the release of revision {number} has completed")
         }

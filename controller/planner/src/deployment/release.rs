@@ -15,7 +15,7 @@ use crate::{
         allocation::Allocation,
         children, groups, message,
         orders::{self, Goal},
-        rebuild, stop, target,
+        rebuild, scaleout, stop, target,
     },
     revision::{Outcome, Revision},
 };
@@ -29,6 +29,8 @@ pub enum Kind {
     Gated,
     /// Back to the good revision: no gates.
     Rollback,
+    /// More pods of a revision that had completed, group by group.
+    ScaleOut,
 }
 
 /// The release after this look.
@@ -44,6 +46,10 @@ pub struct Step<'a> {
     pub abandons: Option<&'a Revision>,
     /// The release as it is to be written.
     pub release: ReleaseStatus,
+    /// Pods move or are created group by group, with gates.
+    pub grouped: bool,
+    /// Pods wanted of each unit in the end, in the order of the quota.
+    pub wanted: Vec<i32>,
     /// What its change earns.
     pub events: Vec<Event>,
 }
@@ -57,6 +63,7 @@ impl Step<'_> {
             a.revision == b.revision
                 && a.from_revision == b.from_revision
                 && a.rollback == b.rollback
+                && a.scale_out == b.scale_out
                 && a.group == b.group
                 && a.confirmed_through == b.confirmed_through
                 && a.quota == b.quota
@@ -75,7 +82,15 @@ impl Step<'_> {
     /// Whether pods move group by group.
     #[must_use]
     pub fn has_gates(&self) -> bool {
-        self.kind == Kind::Gated && !self.is_complete()
+        (self.kind == Kind::Gated || self.base.uid != self.target.uid) && !self.is_complete()
+    }
+
+    /// The size of each unit for now: what it has been given, or its share of `spec.replicas` where nothing holds pods back.
+    #[must_use]
+    pub fn sizes(&self, allocation: &Allocation) -> Allocation {
+        let given = |unit: &str| self.release.quota.iter().find(|q| q.name == unit).map(|q| q.replicas);
+        let size = |(unit, share): &(String, i32)| (unit.clone(), given(unit).unwrap_or(*share));
+        Allocation { units: allocation.units.iter().map(size).collect(), ..*allocation }
     }
 
     /// Whether no further pod is to start: it was stopped, `spec.strategy.pause` holds it, a drain takes too long, or an
@@ -114,10 +129,15 @@ impl Step<'_> {
     /// Pods of a unit that may be at the target now.
     #[must_use]
     pub fn quota(&self, unit: &str, replicas: i32) -> i32 {
-        if self.is_complete() || (self.kind != Kind::Gated && !self.is_aborted()) {
+        if self.is_complete() || !(self.grouped || self.is_aborted()) {
             return replicas;
         }
         self.release.quota.iter().find(|q| q.name == unit).map_or(0, |q| q.updated)
+    }
+
+    /// Pods of each unit that are left to move or to create.
+    fn left(&self) -> i32 {
+        groups::left(&self.release.quota, &self.wanted).iter().sum()
     }
 }
 
@@ -137,8 +157,15 @@ pub fn advance<'a>(
         Some(_) if !is_on_record => return None,
         stored => start(s, goal, stored, allocation, plan)?,
     };
+    if scaleout::is_due(s, &step, allocation) {
+        scale_out(s, &mut step);
+    }
     let aborts = orders::aborts(s, goal, plan);
-    if aborts || (goal.abandons.is_none() && step.is_aborted()) {
+    // An aborted scale-out is over once every pod that is still wanted is there.
+    let is_over =
+        step.is_aborted() && step.kind == Kind::ScaleOut && step.left() == 0 && is_group_done(s, &step);
+    let stands = step.is_aborted() && (goal.abandons.is_none() || step.kind == Kind::ScaleOut);
+    if (aborts || stands) && !is_over {
         stop::abort(s, &mut step, plan)?;
         describe(s, &mut step);
         return Some(step);
@@ -163,9 +190,24 @@ pub fn advance<'a>(
 /// The kind is latched when a release starts: revisions may change their outcome, or vanish, while it runs.
 fn kind_of(release: &ReleaseStatus) -> Kind {
     match release.from_revision {
+        _ if release.scale_out => Kind::ScaleOut,
         _ if release.rollback => Kind::Rollback,
         None => Kind::Install,
         Some(_) => Kind::Gated,
+    }
+}
+
+/// The revision that pods stay at until their group.
+fn base_of<'a>(
+    s: &Snapshot<'a>,
+    kind: Kind,
+    from: Option<&'a Revision>,
+    target: &'a Revision,
+) -> &'a Revision {
+    match kind {
+        Kind::Gated => from.unwrap_or(target),
+        Kind::Install if scaleout::in_groups(s, kind) => scaleout::base(s, target),
+        Kind::Install | Kind::Rollback | Kind::ScaleOut => target,
     }
 }
 
@@ -173,15 +215,16 @@ fn go_on<'a>(s: &Snapshot<'a>, goal: Goal<'a>, stored: &ReleaseStatus, allocatio
     let target = goal.revision;
     let from = stored.from_revision.and_then(|number| s.revision(number));
     let kind = kind_of(stored);
-    let base = if kind == Kind::Gated { from.unwrap_or(target) } else { target };
+    let base = base_of(s, kind, from, target);
     let mut release = stored.clone();
-    if release.state != ReleaseState::Completed {
-        release.quota = groups::rescale(&stored.quota, &allocation.units);
-        if kind != Kind::Gated && release.state != ReleaseState::Aborted {
-            release.quota.iter_mut().for_each(|q| q.updated = q.replicas);
-        }
+    scaleout::follow(s, kind, base.uid == target.uid, &mut release, allocation);
+    let grouped = scaleout::in_groups(s, kind);
+    if !grouped && release.state != ReleaseState::Completed {
+        // Groups that were planned when `groupScaleOut` was still on are no more.
+        (release.waiting_since, release.group_total) = (None, release.group);
     }
-    Step { target, base, kind, abandons: goal.abandons, release, events: Vec::new() }
+    let wanted = allocation.units.iter().map(|(_, n)| *n).collect();
+    Step { target, base, kind, abandons: goal.abandons, release, grouped, wanted, events: Vec::new() }
 }
 
 fn start<'a>(
@@ -204,68 +247,81 @@ fn start<'a>(
     {
         return None;
     }
+    // A scale-out that is taken up again by a retry: everything that is there has completed.
+    let again = stored.filter(|r| r.scale_out && target.answers_to(r.revision) && !rollback);
     let from = match goal.abandons {
         Some(template) => Some(template),
         None if rollback => previous,
+        None if again.is_some() => again.and_then(|r| s.revision(r.from_revision?)),
         None => target::base(s, target),
     };
     let kind = match from {
         _ if rollback => Kind::Rollback,
+        _ if again.is_some() => Kind::ScaleOut,
         None => Kind::Install,
         Some(_) => Kind::Gated,
-    };
-    let base = if kind == Kind::Gated { from.unwrap_or(target) } else { target };
-    let step = |release| Step { target, base, kind, abandons: goal.abandons, release, events: Vec::new() };
-    if let Some(release) = rebuild::release(s, target, kind, from, allocation).filter(|_| !rollback) {
-        return Some(step(release));
-    }
-    let mut quota = groups::rescale(&[], &allocation.units);
-    let strategy = &s.deployment.spec.strategy;
-    let units = open_first(s, kind, target, &mut quota);
-    let first_kind = if kind == Kind::Gated { groups::kind(strategy, 1) } else { GroupKind::Batch };
-    let (started_by, order) = orders::behind(s, goal, rollback);
-    let first = GroupStatus {
-        number: 1,
-        kind: first_kind,
-        units,
-        state: GroupState::Executing,
-        started_at: Some(s.now.wall),
-        ..GroupStatus::default()
     };
     let release = ReleaseStatus {
         revision: target.number,
         from_revision: from.map(|r| r.number),
         rollback,
-        state: ReleaseState::Executing,
-        started_at: Some(s.now.wall),
-        started_by,
-        group: 1,
-        group_total: 1,
-        groups: vec![first],
-        last_action: order.or_else(|| stored.and_then(|r| r.last_action.clone())),
-        quota,
+        scale_out: kind == Kind::ScaleOut,
+        quota: scaleout::begin(s, stored, kind, allocation),
         ..ReleaseStatus::default()
     };
-    let mut step = step(release);
+    let wanted = allocation.units.iter().map(|(_, n)| *n).collect();
+    let base = base_of(s, kind, from, target);
+    let grouped = scaleout::in_groups(s, kind);
+    let mut step =
+        Step { target, base, kind, abandons: goal.abandons, release, grouped, wanted, events: Vec::new() };
+    if stored.is_none() && !rollback && rebuild::release(s, &mut step) {
+        return Some(step);
+    }
+    let (started_by, order) = orders::behind(s, goal, rollback);
+    step.release.started_by = started_by;
+    step.release.last_action = order.or_else(|| stored.and_then(|r| r.last_action.clone()));
+    open_first(s, &mut step);
     tell_start(s, &mut step, stored.filter(|_| unfinished));
     Some(step)
 }
 
-fn open_first(
-    s: &Snapshot<'_>,
-    kind: Kind,
-    target: &Revision,
-    quota: &mut [UnitQuota],
-) -> BTreeMap<String, i32> {
-    let spec = &s.deployment.spec;
-    if kind == Kind::Gated {
-        return groups::open(&spec.strategy, spec.replicas, 1, quota);
+/// Lets the first group in. Where no gate stands it is everything at once.
+fn open_first(s: &Snapshot<'_>, step: &mut Step<'_>) {
+    let strategy = &s.deployment.spec.strategy;
+    let grouped = step.grouped;
+    let number = if step.kind == Kind::Rollback { scaleout::first_group(s, step.target) } else { 1 };
+    let there = |q: &UnitQuota| s.unit(&q.name).map_or(0, |u| u.census.at(step.target.hash).replicas);
+    let quota = &mut step.release.quota;
+    let given: i32 = quota.iter().map(|q| q.replicas).sum();
+    // What a first creation finds there, with nothing else to be born as, is its first group.
+    let found = step.kind == Kind::Install && step.base.uid == step.target.uid && given > 0;
+    if !grouped || found || step.kind == Kind::ScaleOut {
+        quota.iter_mut().for_each(|q| q.updated = q.replicas);
     }
-    quota.iter_mut().for_each(|q| q.updated = q.replicas);
-    // A rollback moves only the pods that are not there.
-    let there = |q: &UnitQuota| s.unit(&q.name).map_or(0, |u| u.census.at(target.hash).replicas);
-    let moved = quota.iter().map(|q| (q.name.clone(), q.replicas - there(q)));
-    moved.filter(|(_, n)| *n > 0).collect()
+    let units = if grouped && !found {
+        groups::open(strategy, s.deployment.spec.replicas, number, quota, &step.wanted)
+    } else {
+        // A rollback moves only the pods that are not there.
+        let moved = quota.iter().map(|q| (q.name.clone(), q.replicas - there(q)));
+        moved.filter(|(_, n)| *n > 0).collect()
+    };
+    scaleout::grow(s, quota);
+    let kind = if grouped { groups::kind(strategy, number) } else { GroupKind::Batch };
+    step.release.state = ReleaseState::Executing;
+    (step.release.group, step.release.group_total) = (number, number);
+    step.release.confirmed_through = number - 1;
+    step.release.started_at = Some(s.now.wall);
+    step.release.groups = vec![opened(s, number, kind, units)];
+}
+
+/// Takes a release that had completed up again: the pods that are wanted in addition go in groups of their own, whose numbers
+/// continue those of the revision. No gate stands before the first of them.
+fn scale_out(s: &Snapshot<'_>, step: &mut Step<'_>) {
+    step.release.scale_out = true;
+    (step.kind, step.base, step.grouped) = (Kind::ScaleOut, step.target, true);
+    step.release.state = ReleaseState::Executing;
+    step.release.ended_at = None;
+    open_group(s, step);
 }
 
 fn tell_start(s: &Snapshot<'_>, step: &mut Step<'_>, superseded: Option<&ReleaseStatus>) {
@@ -279,14 +335,14 @@ fn tell_start(s: &Snapshot<'_>, step: &mut Step<'_>, superseded: Option<&Release
     if let Some(old) = superseded {
         step.events.push(target::superseded(old.revision, new));
     }
+    let over = message::pods(s.deployment.spec.replicas);
     let note = match from {
-        Some(from) => {
-            format!("from revision {from} to revision {new} over {} pods", s.deployment.spec.replicas)
+        _ if step.kind == Kind::ScaleOut => format!("revision {new} is scaled out to {over}"),
+        Some(from) => format!("from revision {from} to revision {new} over {over}"),
+        None if scaleout::is_wanted(s) => {
+            format!("revision {new} over {over}, created in groups as spec.strategy.groupScaleOut asks")
         }
-        None => format!(
-            "revision {new} over {} pods, without gates: nothing has completed yet",
-            s.deployment.spec.replicas
-        ),
+        None => format!("revision {new} over {over}, without gates: nothing has completed yet"),
     };
     step.events.push(Event::normal(reason::RELEASE_STARTED, note));
     tell_group(step);
@@ -319,9 +375,10 @@ fn is_group_done(s: &Snapshot<'_>, step: &Step<'_>) -> bool {
 
 fn finish_group(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Option<()> {
     let number = step.release.group;
-    let left: i32 = groups::left(&step.release.quota).iter().sum();
     // A gate that was announced stands, even when scaling has left nothing behind it.
-    let last = left == 0 && (number >= step.release.group_total || step.kind != Kind::Gated);
+    // One of a scale-out that was taken back guards nothing.
+    let guarded = step.grouped && step.kind != Kind::ScaleOut;
+    let last = step.left() == 0 && (number >= step.release.group_total || !guarded);
     if let Some(group) =
         step.release.groups.iter_mut().find(|g| g.number == number && g.state != GroupState::Done)
     {
@@ -356,11 +413,16 @@ fn complete(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Option<()
     let revision = step.release.revision;
     step.release.state = ReleaseState::Completed;
     step.release.ended_at = Some(s.now.wall);
-    step.release.quota = Vec::new();
+    scaleout::close(s, &mut step.release);
     step.release.group_total = step.release.group;
     let reason =
         if step.kind == Kind::Rollback { reason::ROLLBACK_COMPLETED } else { reason::RELEASE_COMPLETED };
-    step.events.push(Event::normal(reason, format!("every pod runs revision {revision}")));
+    let over = message::pods(s.deployment.spec.replicas);
+    let note = match step.kind {
+        Kind::ScaleOut => format!("revision {revision} is scaled out to {over}"),
+        Kind::Install | Kind::Gated | Kind::Rollback => format!("every pod runs revision {revision}"),
+    };
+    step.events.push(Event::normal(reason, note));
     Some(())
 }
 
@@ -393,7 +455,6 @@ fn pass_gate(s: &Snapshot<'_>, step: &mut Step<'_>) {
 }
 
 fn open_next(s: &Snapshot<'_>, step: &mut Step<'_>) {
-    let spec = &s.deployment.spec;
     let passed = step.release.group;
     let token = confirmation(s, step).filter(|_| needs_confirmation(s));
     let by = s.deployment.authors.confirm.as_ref().filter(|_| token.is_some()).map(ToString::to_string);
@@ -407,21 +468,29 @@ fn open_next(s: &Snapshot<'_>, step: &mut Step<'_>) {
     if let Some(group) = step.release.groups.iter_mut().find(|g| g.number == passed) {
         group.gate = Some(Gate { opened_at: s.now.wall, token, by });
     }
-    step.release.confirmed_through = passed;
-    step.release.waiting_since = None;
-    step.release.group = passed + 1;
-    let units = groups::open(&spec.strategy, spec.replicas, passed + 1, &mut step.release.quota);
-    let kind = groups::kind(&spec.strategy, passed + 1);
-    step.release.groups.retain(|g| g.number <= passed);
-    step.release.groups.push(GroupStatus {
-        number: passed + 1,
-        kind,
-        units,
-        state: GroupState::Executing,
-        started_at: Some(s.now.wall),
-        ..GroupStatus::default()
-    });
+    open_group(s, step);
+}
+
+/// Lets the next group in.
+fn open_group(s: &Snapshot<'_>, step: &mut Step<'_>) {
+    let strategy = &s.deployment.spec.strategy;
+    let passed = step.release.group;
+    let release = &mut step.release;
+    release.confirmed_through = passed;
+    release.waiting_since = None;
+    release.group = passed + 1;
+    let replicas = s.deployment.spec.replicas;
+    let units = groups::open(strategy, replicas, passed + 1, &mut release.quota, &step.wanted);
+    scaleout::grow(s, &mut release.quota);
+    let kind = groups::kind(strategy, passed + 1);
+    release.groups.retain(|g| g.number <= passed);
+    release.groups.push(opened(s, passed + 1, kind, units));
     tell_group(step);
+}
+
+fn opened(s: &Snapshot<'_>, number: i32, kind: GroupKind, units: BTreeMap<String, i32>) -> GroupStatus {
+    let (state, started_at) = (GroupState::Executing, Some(s.now.wall));
+    GroupStatus { number, kind, units, state, started_at, ..GroupStatus::default() }
 }
 
 /// The state as people read it. Nothing decides by it but Completed.
@@ -433,7 +502,7 @@ fn hold(s: &Snapshot<'_>, step: &mut Step<'_>) {
         _ if step.is_paused(s) => ReleaseState::Paused,
         _ if step.release.waiting_since.is_some() => ReleaseState::WaitingForConfirmation,
         Kind::Rollback => ReleaseState::RollingBack,
-        Kind::Gated | Kind::Install => ReleaseState::Executing,
+        Kind::Gated | Kind::Install | Kind::ScaleOut => ReleaseState::Executing,
     };
     let before = s.stored().filter(|r| r.revision == step.release.revision).map(|r| r.state);
     let paused = before == Some(ReleaseState::Paused);
@@ -457,7 +526,8 @@ fn describe(s: &Snapshot<'_>, step: &mut Step<'_>) {
     }
     let release = &mut step.release;
     if release.state != ReleaseState::Completed {
-        let (ahead, total) = groups::ahead(&spec.strategy, spec.replicas, release.group, &release.quota);
+        let (ahead, total) =
+            groups::ahead(&spec.strategy, spec.replicas, release.group, &release.quota, &step.wanted);
         // A gate that has been announced stays: see `finish_group`.
         let announced = release.group_total > release.group || release.waiting_since.is_some();
         release.group_total = total.max(release.group + i32::from(announced));

@@ -156,8 +156,13 @@ impl<'a> Snapshot<'a> {
     /// Pods that may be out of service at once, over all units: rounded down, but at least one.
     #[must_use]
     pub fn budget(&self) -> i32 {
-        let spec = &self.deployment.spec;
-        spec.strategy.max_unavailable.rounded_down(spec.replicas).max(1)
+        self.budget_of(self.deployment.spec.replicas)
+    }
+
+    /// The same, when there are to be so many pods for now.
+    #[must_use]
+    pub fn budget_of(&self, replicas: i32) -> i32 {
+        self.deployment.spec.strategy.max_unavailable.rounded_down(replicas).max(1)
     }
 
     /// The first drain, by pod name, that takes too long.

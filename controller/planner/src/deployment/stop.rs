@@ -10,7 +10,7 @@ use crate::{
     deployment::{
         Event, Plan, Snapshot, UnitView, message,
         release::{Kind, Step},
-        target,
+        scaleout, target,
     },
     revision::{Outcome, Revision},
     set::census::Share,
@@ -25,6 +25,7 @@ pub fn abort(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Option<(
     if step.target.outcome != Some(Outcome::Completed) && !target::mark(step.target, Outcome::Aborted, plan) {
         return None;
     }
+    scaleout::freeze(s, &mut step.release.quota);
     freeze(s, step);
     step.release.state = ReleaseState::Aborted;
     step.release.waiting_since = None;
@@ -33,10 +34,10 @@ pub fn abort(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) -> Option<(
     let token = format!("abort {}", step.release.revision);
     step.release.last_action = Some(LastAction { token, by, at: s.now.wall });
     let note = format!(
-        "revision {} stays on {} of {} pods; no further pod is moved",
+        "revision {} stays on {} of {}; no further pod is moved",
         step.release.revision,
         step.release.quota.iter().map(|q| q.updated).sum::<i32>(),
-        s.deployment.spec.replicas
+        message::pods(s.deployment.spec.replicas)
     );
     step.events.push(Event::warning(reason::RELEASE_ABORTED, note));
     Some(())
@@ -51,9 +52,12 @@ fn freeze(s: &Snapshot<'_>, step: &mut Step<'_>) {
     let target = step.target;
     for q in &mut step.release.quota {
         let Some(unit) = s.unit(&q.name) else { continue };
-        let on_the_way = unit.census.in_flight - unit.census.updated_in_flight;
+        let on_the_way = (unit.census.in_flight - unit.census.updated_in_flight).max(0);
+        // Pods that are missing come back at the target where there is nothing else.
+        let at_base = step.base.uid == target.uid && scaleout::is_wanted(s);
+        let born = if at_base { (q.replicas - unit.census.replicas).max(0) } else { 0 };
         let there = unit.census.at(target.hash).replicas.max(said_of(unit, target));
-        q.updated = q.updated.min(there.saturating_add(on_the_way.max(0)));
+        q.updated = q.updated.min(there.saturating_add(on_the_way + born));
     }
 }
 
@@ -79,7 +83,10 @@ pub fn watch(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) {
     let (best, state) = known;
     let further = now.updated > best.updated || now.available > best.available;
     let failed = state == ReleaseState::Failed;
-    let healed = failed && now.available >= now.updated && in_flight(s) == 0;
+    // Pods that cannot even be created are no sign of health.
+    let wanted: i32 = step.release.quota.iter().map(|q| q.replicas).sum();
+    let there: i32 = s.units.iter().map(|u| u.census.replicas).sum();
+    let healed = failed && now.available >= now.updated && there >= wanted && in_flight(s) == 0;
     if further || healed {
         let at = s.now.wall;
         step.release.progress = Some(Progress {

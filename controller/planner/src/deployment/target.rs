@@ -63,11 +63,12 @@ fn digest(s: &Snapshot<'_>) -> crate::identity::Digest {
 }
 
 /// A template that returns is a new life of its revision: it has to complete again, unless it is what a rollback
-/// returns to.
+/// returns to, or had completed and is only to get more pods.
 fn renumber(s: &Snapshot<'_>, r: &Revision, number: i64, plan: &mut Plan) {
     let mut older = r.older.clone();
     older.push(r.number);
-    let outcome = r.outcome.filter(|_| is_return_to_base(s, r));
+    let grows = s.stored().is_some_and(|release| release.scale_out && r.answers_to(release.revision));
+    let outcome = r.outcome.filter(|_| grows || is_return_to_base(s, r));
     plan.act(Action::WriteRevision { name: r.name.clone(), uid: r.uid, rv: r.rv, number, older, outcome });
 }
 
@@ -93,7 +94,7 @@ pub fn last_completed<'a>(s: &Snapshot<'a>, target: &Revision) -> Option<&'a Rev
 #[must_use]
 pub fn base<'a>(s: &Snapshot<'a>, target: &Revision) -> Option<&'a Revision> {
     let serves = s.stored().and_then(|stored| {
-        let is_good = stored.state == ReleaseState::Completed || stored.rollback;
+        let is_good = stored.state == ReleaseState::Completed || stored.rollback || stored.scale_out;
         if is_good { Some(stored.revision) } else { stored.from_revision }
     });
     let good = |r: &&Revision| r.outcome == Some(Outcome::Completed) && r.uid != target.uid;

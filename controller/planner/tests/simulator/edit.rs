@@ -286,6 +286,17 @@ impl Cluster {
         self
     }
 
+    /// Someone deletes the InPlaceSet of a unit, and its pods go with it.
+    pub fn delete_set(&mut self, unit: &str) -> &mut Self {
+        self.log(format!("-- delete the set of {unit}"));
+        let uid = self.unit(unit).uid;
+        self.sets.retain(|s| s.uid != uid);
+        self.pods.retain(|_, p| p.set != uid);
+        self.memory.fenced.remove(&uid);
+        self.memory.censuses.remove(&uid);
+        self
+    }
+
     /// The pod's containers stop being ready, until it is well again.
     pub fn sicken(&mut self, uid: Uid, sick: bool) -> &mut Self {
         self.log(format!("-- sick {} {sick}", uid.0 % 10000));

@@ -126,6 +126,11 @@ impl Cluster {
         if let Some(quota) = quota.filter(|_| gated) {
             self.judge(unit, rules::s4(allowed(spec).into(), quota.updated.into()));
         }
+        // No pod is created past a gate either.
+        if let Some(quota) = quota.filter(|_| !self.landing_late) {
+            let most = before.map_or(0, |b| b.spec.replicas).max(quota.replicas);
+            self.judge(unit, rules::s4(spec.replicas.into(), most.into()));
+        }
     }
 
     fn check_progress(&self, before: &ReleaseStatus, now: &ReleaseStatus) {
@@ -141,6 +146,8 @@ impl Cluster {
             needs_confirm: spec.strategy.need_waiting_for_confirm,
             confirmed: is_confirmed(release, token),
             paused: spec.strategy.pause == Some(true),
+            scale_out: release.scale_out,
+            left: (spec.replicas - release.quota.iter().map(|q| q.updated).sum::<i32>()).into(),
         };
         self.judge("the release", rules::s6(&progress(before), &progress(now)));
     }

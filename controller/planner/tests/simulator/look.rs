@@ -148,7 +148,11 @@ impl Cluster {
     /// Whether the release in the status goes group by group.
     pub fn is_gated(&self) -> bool {
         let Some(release) = &self.deployment.status.release else { return false };
-        let Some(from) = release.from_revision else { return false };
+        let grows = self.deployment.spec.strategy.group_scale_out;
+        if release.scale_out {
+            return grows;
+        }
+        let Some(from) = release.from_revision else { return grows };
         let from = self.revisions.iter().find(|r| r.answers_to(from));
         from.is_none_or(|r| r.outcome != Some(Outcome::Abandoned))
     }
@@ -157,6 +161,11 @@ impl Cluster {
     pub fn updated(&self) -> Vec<i32> {
         let hash = self.revision_of_template().map(|r| r.hash);
         self.by_unit(|p| p.pod.is_live() && p.pod.revision.is_some() && p.pod.revision == hash)
+    }
+
+    /// Pods that the units have been given so far.
+    pub fn let_in(&self) -> Vec<i32> {
+        self.release().quota.iter().map(|q| q.replicas).collect()
     }
 
     /// Live pods by unit.

@@ -145,9 +145,14 @@ fn progress(it: &Deployment, spec: &Deployment) -> Option<Progress> {
         total: release.total,
         completed: release.completed,
         waiting: release.waiting,
-        gated: release.has_base && !release.rollback,
+        gated: match release {
+            r if r.scale_out => spec.groups_scale_out,
+            r => !r.rollback && (r.has_base || spec.groups_scale_out),
+        },
         needs_confirm: spec.needs_confirm,
         confirmed: token == format!("{revision}/{group}") || token == format!("{revision}/all"),
         paused: spec.paused,
+        scale_out: release.scale_out,
+        left: spec.replicas - release.quota.iter().map(|q| q.updated).sum::<i64>(),
     })
 }

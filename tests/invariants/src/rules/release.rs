@@ -69,6 +69,10 @@ pub struct Progress {
     pub confirmed: bool,
     /// `spec.strategy.pause`.
     pub paused: bool,
+    /// Its groups only add pods of a revision that had completed.
+    pub scale_out: bool,
+    /// Pods that are wanted and that no group has let in.
+    pub left: i64,
 }
 
 /// S6 of one write of the status: the version it was written on, and what it says.
@@ -88,8 +92,14 @@ pub const fn s6(before: &Progress, after: &Progress) -> Verdict {
     }
     if to == from {
         let completes = !before.completed && after.completed;
-        let gate_left = to < before.total || before.waiting;
+        // The gate of a scale-out guards what is not there yet, and falls with it.
+        let guards = !after.scale_out || after.left > 0;
+        let gate_left = guards && (to < before.total || before.waiting);
         return if completes && gate_left { Err(Breach::CompleteBeforeGate(to)) } else { Ok(()) };
+    }
+    if before.completed {
+        // The last group had no gate; after it nothing but more pods can come.
+        return if after.scale_out { Ok(()) } else { Err(Breach::GroupsOutOfOrder { from, to }) };
     }
     if before.needs_confirm && !before.confirmed {
         return Err(Breach::NotConfirmed(from));

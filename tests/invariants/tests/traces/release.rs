@@ -163,6 +163,48 @@ fn s6_a_release_that_completes_at_a_gate_is_found() {
     story.breaks(S6, "the release is complete, and nobody passed gate 1");
 }
 
+/// The release is complete; where new pods go in groups, more are wanted.
+fn complete() -> Story {
+    let mut story = at_gate();
+    story.deployment(|d| d.confirm = Some("2/1".into())).deployment(pass);
+    story.set("a", |s| s.partition = 0).set("b", |s| s.partition = 0);
+    story.move_pod("a", "a2").move_pod("b", "b2").deployment(|d| {
+        (d.counts.updated, d.counts.updated_available) = (4, 4);
+        release(d).completed = true;
+    });
+    story.deployment(|d| (d.groups_scale_out, d.replicas) = (true, 8));
+    story
+}
+
+fn take_up(d: &mut Deployment) {
+    let release = release(d);
+    (release.completed, release.scale_out, release.group, release.total) = (false, true, 3, 4);
+    release.quota.iter_mut().for_each(|q| (q.replicas, q.updated) = (3, 3));
+}
+
+#[test]
+fn s6_a_release_that_has_completed_is_taken_up_again_to_add_pods_and_for_nothing_else() {
+    complete().deployment(take_up).holds(S6);
+
+    let mut story = complete();
+    story.deployment(|d| {
+        take_up(d);
+        release(d).scale_out = false;
+    });
+    story.breaks(S6, "the release went from group 2 to group 3");
+}
+
+#[test]
+fn s6_the_gate_of_a_scale_out_falls_with_what_it_guards() {
+    let end = |d: &mut Deployment| (release(d).completed, release(d).waiting) = (true, false);
+    let mut story = complete();
+    story.deployment(take_up).deployment(|d| d.replicas = 6).deployment(end).holds(S6);
+
+    let mut story = complete();
+    story.deployment(take_up).deployment(end);
+    story.breaks(S6, "the release is complete, and nobody passed gate 3");
+}
+
 #[test]
 fn s7_a_pod_is_born_at_the_base_or_at_the_target_and_nothing_else() {
     let mut story = Story::releasing();
