@@ -60,9 +60,10 @@ async fn a_first_creation_stands_at_its_gates_until_kubectl_patch_opens_them() -
         "Confirmed",
         "ReleaseCompleted",
     ];
-    let told = web.watcher().events();
+    // Events are told after what they tell of.
     for event in events {
-        assert!(told.iter().any(|(reason, _)| reason == event), "{event} is missing: {told:#?}");
+        let is_told = |_: &View| web.watcher().events().iter().any(|(reason, _)| reason == event);
+        web.wait_until(&format!("told {event}"), is_told).await?;
     }
     web.finish().await?;
     Ok(())
