@@ -55,13 +55,8 @@ fn dated(s: &Snapshot<'_>, now: Now) -> Condition {
 
 fn is_settled(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals) -> bool {
     let replicas = s.deployment.spec.replicas;
-    let done = step.is_complete() && step.abandons.is_none() && !is_restarting(s);
+    let done = step.is_complete() && step.abandons.is_none() && !s.awaits_restart();
     done && totals.replicas == replicas && totals.updated_available == replicas
-}
-
-/// Whether pods older than `restartAt` are still there.
-fn is_restarting(s: &Snapshot<'_>) -> bool {
-    s.units.iter().any(|u| u.census.to_restart > 0)
 }
 
 fn ready(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals, message: &str) -> Now {
@@ -74,7 +69,7 @@ fn unready_reason(s: &Snapshot<'_>, step: &Step<'_>) -> &'static str {
     match step.release.state {
         ReleaseState::Aborted => reason::RELEASE_ABORTED,
         ReleaseState::Failed => reason::PROGRESS_DEADLINE_EXCEEDED,
-        ReleaseState::Completed if is_restarting(s) => reason::RESTARTING,
+        ReleaseState::Completed if s.awaits_restart() => reason::RESTARTING,
         ReleaseState::Completed if step.abandons.is_some() => reason::ROLLED_BACK,
         ReleaseState::WaitingForConfirmation => reason::WAITING_FOR_CONFIRMATION,
         ReleaseState::Paused => reason::PAUSED,
@@ -99,7 +94,7 @@ fn stalled_or_reconciling(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals, mes
 fn stopped(s: &Snapshot<'_>, step: &Step<'_>) -> Option<&'static str> {
     let ended = match step.release.state {
         ReleaseState::Aborted | ReleaseState::Failed => true,
-        ReleaseState::Completed => step.abandons.is_some() && !is_restarting(s),
+        ReleaseState::Completed => step.abandons.is_some() && !s.awaits_restart(),
         _ => false,
     };
     ended.then(|| unready_reason(s, step))

@@ -12,9 +12,13 @@ use crate::{
         Snapshot, children,
         release::{self, Kind, Step},
         scaleout,
+        waits,
     },
     set::census::Trouble,
 };
+
+/// Lifts the pause.
+const RESUME: &str = "{\"spec\":{\"strategy\":{\"pause\":null}}}";
 
 /// `CellA 2, CellB 2`.
 #[must_use]
@@ -40,10 +44,11 @@ pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
     if let Some(held) = s.held_drain().filter(|_| r.confirm_token.is_none()) {
         return format!("{at} waits: {}", held.advice(Some(&s.deployment.namespace)));
     }
+    let waits = waits::notes(s, step);
     match r.state {
         ReleaseState::Completed => settled(s, step),
         ReleaseState::Aborted => format!(
-            "the {} of revision {} was aborted in group {}/{}{}; to take it up again: {}; {}",
+            "the {} of revision {} was aborted in group {}/{}{}{waits}; to take it up again: {}; {}",
             if step.kind == Kind::ScaleOut { "scale-out" } else { "release" },
             r.revision,
             r.group,
@@ -53,22 +58,22 @@ pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
             way_back(s, step)
         ),
         ReleaseState::Failed => format!(
-            "{at} made no progress for {} s{}; {}",
+            "{at} made no progress for {} s{}{waits}; {}",
             s.deployment.spec.strategy.progress_deadline_seconds,
             cause(s, step).map(|cause| format!(": {cause}")).unwrap_or_default(),
             way_back(s, step)
         ),
         ReleaseState::WaitingForConfirmation => format!(
-            "{at} is done and gate {} waits for confirmation ({}{}); to go on: {}",
+            "{at} is done and gate {} waits for confirmation ({}{}){waits}; to go on: {}",
             release::token(step),
             next_group(step),
             held_back(s, step),
             patch(s, &format!("{{\"spec\":{{\"release\":{{\"confirm\":\"{}\"}}}}}}", release::token(step))),
         ),
         ReleaseState::Paused => format!(
-            "paused in {at}: no further pod is started{}; to go on: {}",
+            "paused in {at}: no further pod is started{}{waits}; to go on: {}",
             held_back(s, step),
-            patch(s, "{\"spec\":{\"strategy\":{\"pause\":null}}}"),
+            patch(s, RESUME),
         ),
         _ => moving(s, step, &at),
     }
@@ -112,7 +117,8 @@ fn moving(s: &Snapshot<'_>, step: &Step<'_>, at: &str) -> String {
         Kind::ScaleOut => format!("scaling out, {at}"),
     };
     let done = if step.kind == Kind::ScaleOut { "available" } else { "updated and available" };
-    let progress = format!("{doing}: {updated} of {} {done}{}", pods(goal), held_back(s, step));
+    let waits = waits::notes(s, step);
+    let progress = format!("{doing}: {updated} of {} {done}{}{waits}", pods(goal), held_back(s, step));
     let blocked: i32 = s.units.iter().map(|u| u.census.blocked).sum();
     if blocked > 0 {
         return format!(
@@ -190,15 +196,19 @@ fn settled(s: &Snapshot<'_>, step: &Step<'_>) -> String {
             retry(s, left.number)
         );
     }
-    let old: i32 = s.units.iter().map(|u| u.census.to_restart).sum();
-    match trouble(s) {
+    let serving = match trouble(s) {
         Some(t) => format!("{serving}; {}", in_trouble(s, t)),
-        None if old > 0 => {
-            format!("{serving}; {} created before spec.restartAt yet to be replaced", pods(old))
+        None if s.awaits_restart() => {
+            format!("{serving}; pods created before spec.restartAt are yet to be replaced")
         }
         None if available < replicas => format!("{serving}; {}", hint(s)),
         None => serving,
+    };
+    if !step.is_paused(s) {
+        return serving;
     }
+    let resume = patch(s, RESUME);
+    format!("{serving}; spec.strategy.pause holds what comes next; to lift it: {resume}")
 }
 
 fn next_group(step: &Step<'_>) -> String {

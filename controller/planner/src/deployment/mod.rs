@@ -3,8 +3,9 @@
 //! [`plan`] reads as the story of a release: which revision the template is ([`target`]) and
 //! whether people want another one ([`orders`]), how many pods each unit has
 //! ([`allocation`]), which groups there are ([`groups`]), which group is in hand and whether its gate may open
-//! ([`release`]) or how it stops ([`stop`]), which pods wait for their group to be created ([`scaleout`]), what each InPlaceSet is to do
-//! ([`children`], [`grants`]), what the status says ([`status`]), and what stays on record of it all ([`chronicle`]).
+//! ([`release`]) or how it stops ([`stop`]), which orders have to wait ([`waits`]), which pods wait for their group to be created
+//! ([`scaleout`]), what each InPlaceSet is to do ([`children`], [`grants`]), what the status says ([`status`]), and what stays on record of
+//! it all ([`chronicle`]).
 
 pub mod action;
 pub mod allocation;
@@ -23,6 +24,7 @@ pub mod snapshot;
 pub mod status;
 pub mod stop;
 pub mod target;
+pub mod waits;
 
 pub use crate::event::Event;
 pub use action::{Action, Plan};
@@ -41,6 +43,7 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     let Some(template) = target::find(s, &mut plan) else {
         return plan;
     };
+    waits::tell_idle_retry(s, template, &mut plan);
     let goal = orders::goal(s, template, &mut plan);
     let Some(step) = release::advance(s, goal, is_on_record, &allocation, &mut plan) else {
         return plan;
@@ -51,7 +54,7 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
         children::plan(s, &step, &step.sizes(&allocation), &mut plan);
     }
     // A restart that lies ahead needs no write before its moment.
-    if let Some(at) = s.deployment.spec.restart_at.filter(|at| step.is_complete() && *at > s.now.wall) {
+    if let Some(at) = s.deployment.spec.restart_at.filter(|at| *at > s.now.wall) {
         plan.wake.at_wall(s.now, at);
     }
     status::write(s, &step, &allocation, &mut plan);

@@ -94,10 +94,14 @@ pub fn aborts(s: &Snapshot<'_>, goal: Goal<'_>, plan: &mut Plan) -> bool {
     let revision = goal.revision.number;
     let completed = s.stored().is_some_and(|r| r.revision == number && r.state == ReleaseState::Completed);
     let note = match goal.abandons {
-        Some(_) if s.stored().is_none_or(|r| !r.scale_out) => return false,
-        None if completed => {
+        Some(_) if number != revision => return false,
+        _ if completed => {
             format!("spec.release.abort \"{order}\": the release of revision {number} has completed")
         }
+        Some(_) if s.stored().is_none_or(|r| !r.scale_out) => format!(
+            "spec.release.abort \"{order}\": nothing stops a rollback that was ordered; apply another template or order the rollback to \
+             another revision"
+        ),
         _ if number > revision => {
             format!("spec.release.abort \"{order}\": the release in hand is that of revision {revision}")
         }
@@ -107,11 +111,28 @@ pub fn aborts(s: &Snapshot<'_>, goal: Goal<'_>, plan: &mut Plan) -> bool {
     false
 }
 
+/// The revision that `spec.release.retry` names.
+#[must_use]
+pub fn retry(s: &Snapshot<'_>) -> Option<i64> {
+    s.deployment.spec.release.as_ref()?.retry.as_ref()?.parse().ok()
+}
+
+/// The revision that a rollback of the template's is on its way to by order. A retry waits for it: one that was written before
+/// would otherwise undo the rollback.
+#[must_use]
+pub fn on_the_way_back(s: &Snapshot<'_>, template: &Revision) -> Option<i64> {
+    let order = s.deployment.spec.release.as_ref()?.rollback.filter(|r| r.abandon == template.number)?;
+    let to = s.revision(order.to).filter(|to| to.uid != template.uid)?;
+    let is_there = s
+        .stored()
+        .is_some_and(|r| to.answers_to(r.revision) && r.state == ReleaseState::Completed && r.rollback);
+    (!is_there).then_some(to.number)
+}
+
 /// Whether `spec.release.retry` takes the template's revision up again.
 #[must_use]
 pub fn retries(s: &Snapshot<'_>, template: &Revision) -> bool {
-    let order = s.deployment.spec.release.as_ref().and_then(|r| r.retry.as_ref());
-    if order.and_then(|order| order.parse::<i64>().ok()) != Some(template.number) {
+    if retry(s) != Some(template.number) || on_the_way_back(s, template).is_some() {
         return false;
     }
     let stored = s.stored().filter(|r| r.revision == template.number).map(|r| r.state);
@@ -148,6 +169,7 @@ fn kept(s: &Snapshot<'_>) -> String {
     numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn ignored(plan: &mut Plan, reason: &'static str, once: String, note: String) {
+/// Tells once of an order that nothing comes of.
+pub fn ignored(plan: &mut Plan, reason: &'static str, once: String, note: String) {
     plan.notices.push(Event { once, ..Event::warning(reason, note) });
 }

@@ -443,6 +443,13 @@ fn confirmation(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
     opens.then_some(given)
 }
 
+/// Whether the gate after the group in hand is confirmed before it waits.
+#[must_use]
+pub fn is_confirmed_early(s: &Snapshot<'_>, step: &Step<'_>) -> bool {
+    let has_gate = step.has_gates() && step.release.group < step.release.group_total;
+    has_gate && needs_confirmation(s) && confirmation(s, step).is_some()
+}
+
 fn gate_may_open(s: &Snapshot<'_>, step: &Step<'_>) -> bool {
     !s.paused() && (!needs_confirmation(s) || confirmation(s, step).is_some())
 }

@@ -171,6 +171,14 @@ impl<'a> Snapshot<'a> {
         self.units.iter().filter_map(|u| u.census.held.as_ref()).min()
     }
 
+    /// Whether pods are still there that `spec.restartAt` asks to be replaced, by now. The pods themselves tell: the sets hear
+    /// of a restart only when the release has ended, and later than the status.
+    #[must_use]
+    pub fn awaits_restart(&self) -> bool {
+        let at = self.deployment.spec.restart_at.filter(|at| *at <= self.now.wall);
+        at.is_some_and(|at| self.units.iter().any(|u| u.census.oldest.is_some_and(|oldest| oldest < at)))
+    }
+
     /// The release is held by `spec.strategy.pause`.
     #[must_use]
     pub fn paused(&self) -> bool {

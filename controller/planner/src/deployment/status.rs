@@ -107,7 +107,13 @@ fn ignored_token(s: &Snapshot<'_>, step: &Step<'_>) -> Option<Event> {
     let (revision, gate) = token.split_once('/').unwrap_or((token, ""));
     let of_this = revision.parse() == Ok(r.revision);
     let passed = of_this && gate.parse::<i32>().is_ok_and(|g| g <= r.confirmed_through);
-    if served || passed || (of_this && gate == "all") || *token == release::token(step) {
+    // It opens its gate on arrival; but no gate comes any more when the release has ended.
+    let arrives = match r.state {
+        ReleaseState::Aborted => false,
+        ReleaseState::Completed => of_this && gate == "all",
+        _ => (of_this && gate == "all") || *token == release::token(step),
+    };
+    if served || passed || arrives {
         return None;
     }
     let advice = match r.state {

@@ -1,5 +1,7 @@
 //! Counting pods: the figures of the status, and what the CafeDeployment planner needs to know of a unit.
 
+use cafe_crds::time::Seconds;
+
 use crate::{
     identity::RevisionHash,
     pod::{Gate, Pod},
@@ -45,6 +47,8 @@ pub struct Census {
     pub draining: Option<Held>,
     /// Pods that `restartAt` asks to be replaced and that are not yet.
     pub to_restart: i32,
+    /// When the oldest live pod was created.
+    pub oldest: Option<Seconds>,
     /// The first drain, in order of pod names, that takes too long and that nobody cuts short.
     pub held: Option<Held>,
     /// Pods that are updated after a drain that was cut short, and who was not waited for.
@@ -165,6 +169,9 @@ fn count(s: &Snapshot<'_>, pod: &Pod, c: &mut Census) {
     }
     c.highest_group = c.highest_group.max(pod.group.filter(|_| live));
     c.to_restart += i32::from(live && intent::is_to_restart(s, pod));
+    if live {
+        c.oldest = Some(c.oldest.map_or(pod.created, |oldest| oldest.min(pod.created)));
+    }
     c.replicas += i32::from(live);
     c.ready += i32::from(ready);
     c.available += i32::from(available);
