@@ -72,7 +72,7 @@ fn a_restart_that_waits_for_a_release_is_told_in_its_message() {
     cluster.run_for(100).apply_image(2).settle();
     let at = cluster.now.wall;
     cluster.edit(|spec| spec.restart_at = Some(at)).settle();
-    let waits = "; spec.restartAt waits until this release has ended; ";
+    let waits = "; spec.restartAt waits until a release has completed; ";
     assert!(cluster.message().contains(waits), "{}", cluster.message());
     cluster.confirm_all().settle().assert_converged();
     assert!(!cluster.message().contains("restartAt"), "{}", cluster.message());

@@ -4,6 +4,7 @@
 
 mod balancer;
 mod changes;
+mod ci;
 mod confirm;
 mod containers;
 mod deletion;
@@ -12,6 +13,7 @@ mod failure;
 mod groups;
 mod hands;
 mod history;
+mod matrix;
 mod minds;
 mod offline;
 mod people;

@@ -12,7 +12,7 @@ use crate::cells;
 use crate::story::since_out;
 
 /// Asks for new pods in place of all that are there now.
-async fn restart(web: &Workload) -> Result<()> {
+pub(crate) async fn restart(web: &Workload) -> Result<()> {
     let view = web.look().await?;
     let created = view.pods().filter_map(|pod| pod.0["metadata"]["creationTimestamp"].as_str());
     let newest: jiff::Timestamp = created.max().context("no pod")?.parse()?;
@@ -20,7 +20,7 @@ async fn restart(web: &Workload) -> Result<()> {
     web.patch(json!({ "spec": { "restartAt": moment.to_string() } })).await
 }
 
-fn uids(view: &View) -> BTreeSet<String> {
+pub(crate) fn uids(view: &View) -> BTreeSet<String> {
     view.pods().map(|pod| pod.uid().to_owned()).collect()
 }
 

@@ -34,7 +34,7 @@ fn overruled_pause(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
 
 fn restart(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
     let waits = !step.is_complete() && s.awaits_restart();
-    waits.then(|| "spec.restartAt waits until this release has ended".to_owned())
+    waits.then(|| "spec.restartAt waits until a release has completed".to_owned())
 }
 
 /// Tells of a `spec.release.retry` that has nothing to take up, or has to wait.
