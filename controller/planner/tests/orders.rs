@@ -67,6 +67,22 @@ fn a_status_that_has_seen_a_restart_is_not_ready_before_every_pod_is_new() {
 }
 
 #[test]
+fn a_status_that_has_seen_a_change_of_units_is_not_ready_before_every_pod_is_where_it_belongs() {
+    let mut cluster = installed();
+    cluster.edit(|spec| {
+        spec.topology.unit_replicas.insert("CellA".into(), Int(8));
+    });
+    let status = next_status(&cluster);
+    let ready = status.conditions.iter().find(|c| c.type_ == "Ready").unwrap();
+    assert_eq!(ready.observed_generation, Some(cluster.deployment.generation));
+    assert_eq!((ready.status, ready.reason.as_str()), (ConditionStatus::False, "ReplicasNotReady"));
+    assert!(ready.message.contains("pods are on their way from unit to unit"), "{}", ready.message);
+    cluster.settle().assert_converged();
+    let ready = cluster.deployment.status.conditions.iter().find(|c| c.type_ == "Ready").unwrap();
+    assert_eq!(ready.status, ConditionStatus::True);
+}
+
+#[test]
 fn a_restart_that_waits_for_a_release_is_told_in_its_message() {
     let mut cluster = installed();
     cluster.run_for(100).apply_image(2).settle();

@@ -6,7 +6,7 @@ use cafe_crds::intstr::IntOrPercent;
 
 use crate::{
     apportion::{evenly, largest_remainder},
-    deployment::Snapshot,
+    deployment::{Snapshot, UnitView, snapshot::unit_of},
 };
 
 /// The replicas of each unit.
@@ -29,6 +29,14 @@ impl Allocation {
     #[must_use]
     pub fn total(&self) -> i32 {
         self.units.iter().map(|(_, n)| n).sum()
+    }
+
+    /// Whether every unit has as many pods as it is to have, and units on their way out have none.
+    #[must_use]
+    pub fn is_met(&self, s: &Snapshot<'_>) -> bool {
+        let has = |unit: &str| s.unit(unit).map_or(0, |u| u.census.replicas);
+        let is_empty = |u: &UnitView<'_>| self.of(unit_of(u.set)).is_some() || u.census.replicas == 0;
+        self.units.iter().all(|(unit, n)| has(unit) == *n) && s.units.iter().all(is_empty)
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Totals {
     pub available: i32,
     /// Available pods at the target.
     pub updated_available: i32,
+    /// Every unit has its pods.
+    pub placed: bool,
 }
 
 /// All conditions, each with the time of its last flip.
@@ -56,7 +58,7 @@ fn dated(s: &Snapshot<'_>, now: Now) -> Condition {
 fn is_settled(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals) -> bool {
     let replicas = s.deployment.spec.replicas;
     let done = step.is_complete() && step.abandons.is_none() && !s.awaits_restart();
-    done && totals.replicas == replicas && totals.updated_available == replicas
+    done && totals.placed && totals.replicas == replicas && totals.updated_available == replicas
 }
 
 fn ready(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals, message: &str) -> Now {

@@ -9,7 +9,7 @@ use cafe_crds::{
 
 use crate::{
     deployment::{
-        Snapshot, children,
+        Snapshot, allocation, children,
         release::{self, Kind, Step},
         scaleout,
         waits,
@@ -202,6 +202,9 @@ fn settled(s: &Snapshot<'_>, step: &Step<'_>) -> String {
             format!("{serving}; pods created before spec.restartAt are yet to be replaced")
         }
         None if available < replicas => format!("{serving}; {}", hint(s)),
+        None if !allocation::allocate(s).is_met(s) => {
+            format!("{serving}; pods are on their way from unit to unit; {}", hint(s))
+        }
         None => serving,
     };
     if !step.is_paused(s) {

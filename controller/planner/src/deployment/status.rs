@@ -60,6 +60,7 @@ fn status(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> CafeDep
         replicas: sum(|c| c.replicas),
         available: sum(|c| c.available),
         updated_available: updated(|c| c.available),
+        placed: allocation.is_met(s),
     };
     let current = if step.is_complete() { step.target } else { step.base };
     CafeDeploymentStatus {
