@@ -216,3 +216,24 @@ async fn the_restart_script_ends_when_every_pod_is_new_and_never_before() -> Res
     web.finish().await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_wait_for_a_condition_does_not_take_the_answer_to_a_former_spec_but_one_for_a_path_does()
+-> Result<()> {
+    let web = install("ci-stale").await?;
+    web.finish().await?;
+    // Nothing is planned any more for what is being deleted, so its status stays behind for as long as the finalizer is there.
+    web.patch(json!({ "metadata": { "finalizers": ["example.org/keep"] } })).await?;
+    let gone = web.kubectl(&["delete", "cafedeployment", "web", "--wait=false"]).await?;
+    ensure!(gone.status.success(), "{}", String::from_utf8_lossy(&gone.stderr));
+    web.patch(json!({ "spec": { "replicas": 7 } })).await?;
+    let view = web.look().await?;
+    ensure!(view.has("Ready", "True") && !view.is_observed(), "{}", view.dump());
+    let wait = async |what: &str| web.kubectl(&["wait", "cafedeployment/web", what, "--timeout=2s"]).await;
+    let condition = wait("--for=condition=Ready").await?;
+    assert!(!condition.status.success(), "{}", String::from_utf8_lossy(&condition.stdout));
+    assert!(String::from_utf8_lossy(&condition.stderr).contains("timed out"));
+    let path = wait(r#"--for=jsonpath={.status.conditions[?(@.type=="Ready")].status}=True"#).await?;
+    assert!(path.status.success(), "{}", String::from_utf8_lossy(&path.stderr));
+    web.patch(json!({ "metadata": { "finalizers": null } })).await
+}
