@@ -2,12 +2,14 @@
 //!
 //! [`table`] says what must come of each. A cell brings a workload of its own into the state ([`reach`]), gives the order
 //! ([`order`]), looks at what has come of it, and then does what the message says until everything is at its end ([`end`]): no
-//! combination hangs. At every step of the way the conditions must be those of the state ([`conditions`]).
+//! combination hangs. At every step of the way the conditions must be those of the state ([`conditions`]), and `Ready` must be
+//! true when it says so ([`ready`]).
 
 mod conditions;
 mod end;
 mod order;
 mod reach;
+mod ready;
 mod table;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -139,6 +141,7 @@ async fn play(cell: &Cell) -> Result<()> {
     }
     end::bring(&stand, cell).await?;
     conditions::held_throughout(&stand.web)?;
+    ready::never_early(&stand.web)?;
     stand.web.finish().await?;
     Ok(())
 }
