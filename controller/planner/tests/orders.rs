@@ -148,6 +148,17 @@ fn a_token_for_the_gate_after_the_last_group_is_told_when_the_release_has_comple
 }
 
 #[test]
+fn a_token_that_has_opened_its_gate_is_not_told_when_the_release_is_left() {
+    let mut cluster = at_gate();
+    cluster.order(|orders| orders.confirm = Some("2/all".to_owned()));
+    cluster.run_until("in the second group", |c| c.release().group == 2 && c.in_service() < 10);
+    cluster.abort(2).settle();
+    assert_eq!((cluster.state(), cluster.told("ConfirmIgnored")), (ReleaseState::Aborted, 0));
+    cluster.roll_back(2, 1).settle();
+    assert_eq!((serving(&cluster, 1), cluster.told("ConfirmIgnored")), (10, 0), "{}", cluster.story());
+}
+
+#[test]
 fn a_retry_of_a_release_that_runs_waits_until_it_stops_and_says_so() {
     let mut cluster = at_gate();
     cluster.retry(2).settle();

@@ -1,11 +1,11 @@
 //! The status: computed from what is there, written only when it says something new.
 
-use cafe_crds::deployment::{CafeDeploymentStatus, ReleaseState, ReleaseStatus, UnitStatus};
+use cafe_crds::deployment::{CafeDeploymentStatus, Gate, ReleaseState, ReleaseStatus, UnitStatus};
 use cafe_crds::reason;
 
 use crate::{
     deployment::{
-        Action, Event, Plan, Snapshot,
+        Action, Chronicle, Event, Plan, Snapshot,
         action::Step as PlanStep,
         allocation::Allocation,
         conditions::{self, Totals},
@@ -99,12 +99,19 @@ fn units(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Vec<Unit
     allocation.units.iter().map(|(name, _)| name.as_str()).chain(leaving).map(one).collect()
 }
 
+/// Whether the token has opened a gate of this release or of one on record: it was heeded, and is merely left behind.
+fn has_opened(s: &Snapshot<'_>, release: &ReleaseStatus, token: &str) -> bool {
+    let opened = |gate: &Option<Gate>| gate.as_ref().is_some_and(|gate| gate.token.as_deref() == Some(token));
+    let on_record = |c: &&Chronicle| c.status.groups.iter().any(|group| opened(&group.gate));
+    release.groups.iter().any(|group| opened(&group.gate)) || s.chronicles.iter().any(on_record)
+}
+
 /// A confirm token that opens nothing is told once, with the right one.
 fn ignored_token(s: &Snapshot<'_>, step: &Step<'_>) -> Option<Event> {
     // An empty token is one that has been taken away.
     let token = s.deployment.spec.release.as_ref()?.confirm.as_ref().filter(|t| !t.is_empty())?;
     let r = &step.release;
-    let served = r.last_action.as_ref().is_some_and(|a| a.token == *token);
+    let served = r.last_action.as_ref().is_some_and(|a| a.token == *token) || has_opened(s, r, token);
     let (revision, gate) = token.split_once('/').unwrap_or((token, ""));
     let of_this = revision.parse() == Ok(r.revision);
     let passed = of_this && gate.parse::<i32>().is_ok_and(|g| g <= r.confirmed_through);
