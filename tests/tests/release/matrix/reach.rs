@@ -9,16 +9,18 @@ use crate::balancer::Balancer;
 use crate::web_with_grace;
 
 /// Four pods over two cells: a beta group of one pod in each, gate 2/1, and the rest.
-fn manifest() -> Value {
+/// With a budget of one, the first pod that breaks is the only one.
+fn manifest(state: State) -> Value {
     let mut manifest = web_with_grace(4);
-    merge(&mut manifest, &json!({ "spec": { "strategy": { "maxUnavailable": 2 } } }));
+    let budget = if state == State::Failed { 1 } else { 2 };
+    merge(&mut manifest, &json!({ "spec": { "strategy": { "maxUnavailable": budget } } }));
     manifest
 }
 
 /// Brings a new workload into the state of the cell.
 pub(super) async fn reach(cell: &Cell) -> Result<Stand> {
     let prefix = format!("{:?}-{:?}", cell.state, cell.action).to_lowercase();
-    let web = Workload::install(bed().await?, &prefix, &manifest()).await?;
+    let web = Workload::install(bed().await?, &prefix, &manifest(cell.state)).await?;
     match cell.state {
         State::Complete => complete(&web).await?,
         State::Executing => execute(&web).await?,
@@ -87,9 +89,7 @@ async fn abort(web: &Workload) -> Result<()> {
 /// The deadline is short only until it has passed: what comes after has its time.
 async fn fail(web: &Workload) -> Result<()> {
     web.release_with("v2", &[("image-pull-error", "true")]).await?;
-    let stuck = |view: &View| {
-        view.pods().filter(|pod| pod.containers()[0].waiting == "ImagePullBackOff").count() == 2
-    };
+    let stuck = |view: &View| view.pods().any(|pod| pod.containers()[0].waiting == "ImagePullBackOff");
     web.wait_until("stuck", stuck).await?;
     let failed = |view: &View| view.is_observed() && view.state() == "Failed";
     for deadline in [1, 600] {
