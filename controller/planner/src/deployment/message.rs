@@ -11,8 +11,7 @@ use crate::{
     deployment::{
         Snapshot, allocation, children,
         release::{self, Kind, Step},
-        scaleout,
-        waits,
+        scaleout, waits,
     },
     set::census::Trouble,
 };

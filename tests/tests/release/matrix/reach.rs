@@ -9,11 +9,13 @@ use crate::balancer::Balancer;
 use crate::web_with_grace;
 
 /// Four pods over two cells: a beta group of one pod in each, gate 2/1, and the rest.
-/// With a budget of one, the first pod that breaks is the only one.
+/// Where the group is to fail there is one cell only, so that its first pod is all of the beta group.
 fn manifest(state: State) -> Value {
     let mut manifest = web_with_grace(4);
-    let budget = if state == State::Failed { 1 } else { 2 };
-    merge(&mut manifest, &json!({ "spec": { "strategy": { "maxUnavailable": budget } } }));
+    merge(&mut manifest, &json!({ "spec": { "strategy": { "maxUnavailable": 2 } } }));
+    if state == State::Failed {
+        merge(&mut manifest, &json!({ "spec": { "topology": { "values": ["CellA"] } } }));
+    }
     manifest
 }
 
