@@ -93,6 +93,6 @@ pub(super) const CELLS: [Cell; 63] = [
     cell(Failed,      Rollback,    "Completed",   "revision 1 serves on 4 of 4 pods in place of revision 2", "RollbackCompleted", "v1"),
     cell(Failed,      Retry,       "Executing",   "group 1/2 of revision 3",                         "ReleaseStarted",    "v1"),
     cell(Failed,      NewTemplate, GATE,          "gate 3/1 waits",                                  "ReleaseSuperseded", "next"),
-    cell(Failed,      Scale,       "Failed",      "group 1/2 of revision 2 made no progress",        "ScaledOut",         "v1"),
+    cell(Failed,      Scale,       "Failed",      "of revision 2 made no progress",                  "ScaledOut",         "v1"),
     cell(Failed,      Restart,     "Failed",      RESTARTS_LATER,                                    "",                  "v1"),
 ];
