@@ -191,6 +191,21 @@ fn what_was_rolled_back_is_taken_up_again_by_a_retry_with_all_its_gates() {
 }
 
 #[test]
+fn what_was_rolled_back_by_order_is_a_release_with_gates_when_its_template_returns() {
+    let mut cluster = installed();
+    cluster.apply_image(2).confirm_all().settle();
+    cluster.roll_back(2, 1).settle();
+    cluster.edit(|spec| spec.release = None).settle();
+    cluster.apply_image(1).settle();
+    assert_eq!((serving(&cluster, 1), cluster.told("RollbackStarted")), (10, 1), "{}", cluster.story());
+    cluster.assert_rests();
+    cluster.order(|orders| orders.confirm = Some("2/all".to_owned())).settle();
+    cluster.apply_image(2).settle();
+    assert_eq!((cluster.token().as_deref(), serving(&cluster, 1)), (Some("3/1"), 8), "{}", cluster.story());
+    cluster.confirm_all().settle().assert_converged();
+}
+
+#[test]
 fn a_rollback_may_go_further_back_and_may_be_sent_elsewhere_on_its_way() {
     let mut cluster = installed();
     cluster.apply_image(2).confirm_all().settle();

@@ -40,6 +40,10 @@ pub fn keep(s: &Snapshot<'_>, plan: &mut Plan) -> bool {
     let Some((release, about)) = s.stored().and_then(|release| Some((release, about(release)?))) else {
         return true;
     };
+    // Pods that are added while an earlier revision serves belong to no release.
+    if release.rollback && release.scale_out {
+        return true;
+    }
     if let Some(until) = s.no_chronicles_until.filter(|until| *until > s.now.mono) {
         plan.wake.at(until);
         return true;

@@ -175,6 +175,9 @@ pub fn advance<'a>(
             // Its object was deleted by hand and made again: what it remembered is written again.
             target::mark(target, Outcome::Completed, plan);
         }
+        if is_on_record && goal.abandons.is_none() {
+            end_overlay(&mut step.release);
+        }
         return Some(step);
     }
     if is_group_done(s, &step) {
@@ -185,6 +188,14 @@ pub fn advance<'a>(
     stop::watch(s, &mut step, plan);
     describe(s, &mut step);
     Some(step)
+}
+
+/// The template is that of the revision which served in place of another: the other is left for good, and is a release of its own
+/// when it returns. A rollback by template has a number above the one that it leaves.
+fn end_overlay(release: &mut ReleaseStatus) {
+    if release.rollback && release.from_revision > Some(release.revision) {
+        release.from_revision = None;
+    }
 }
 
 /// The kind is latched when a release starts: revisions may change their outcome, or vanish, while it runs.

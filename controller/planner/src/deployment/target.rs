@@ -1,7 +1,7 @@
 //! Which revision the template is: found, created, or given a new number because it returned.
 
 use cafe_crds::{
-    deployment::{ReleaseControls, ReleaseState},
+    deployment::{ReleaseControls, ReleaseState, ReleaseStatus},
     reason,
 };
 
@@ -30,7 +30,7 @@ pub fn find<'a>(s: &Snapshot<'a>, plan: &mut Plan) -> Option<&'a Revision> {
     match revision::resolve(digest(s), s.revisions, s.held, floor(s)) {
         Resolution::Found(index) => {
             let found = s.revisions.get(index).copied()?;
-            if orders::retries(s, found) {
+            if orders::retries(s, found) || has_returned(s, found) {
                 let number = found.number.max(floor(s)).saturating_add(1);
                 renumber(s, found, number, plan);
                 return None;
@@ -48,6 +48,15 @@ pub fn find<'a>(s: &Snapshot<'a>, plan: &mut Plan) -> Option<&'a Revision> {
             None
         }
     }
+}
+
+/// Whether the newest revision was left for good and its template comes back: a release of its own, with gates.
+fn has_returned(s: &Snapshot<'_>, found: &Revision) -> bool {
+    let left = matches!(found.outcome, Some(Outcome::Abandoned | Outcome::Aborted));
+    let stands = |stored: &ReleaseStatus| {
+        found.answers_to(stored.revision) || stored.from_revision.is_some_and(|n| found.answers_to(n))
+    };
+    left && s.stored().is_some_and(|stored| !stands(stored))
 }
 
 /// The number of the revision in hand, if that is the one whose object was deleted by hand: it comes back as it was, and
