@@ -106,7 +106,9 @@ fn tell_groups(status: &mut CafeReleaseStatus, groups: &[GroupStatus]) {
     }
     let over = status.groups.iter().filter(|g| g.state != Stage::Pending).count().saturating_sub(MOST_GROUPS);
     // The first group is the beta group: it stays.
-    status.groups.drain(1..=over);
+    if over > 0 {
+        status.groups.drain(1..=over);
+    }
     status.groups_left_out += i32::try_from(over).unwrap_or(0);
 }
 
