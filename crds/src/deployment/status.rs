@@ -119,8 +119,7 @@ pub struct ReleaseStatus {
     /// When it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Seconds>,
-    /// Who started it: a user that the admission webhook has seen, or `field manager NAME`, which is what the client calls itself
-    /// and no proof.
+    /// Who started it: a user that the webhook has seen, or `field manager NAME`, which is no proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_by: Option<String>,
     /// When it completed or was aborted.
@@ -217,8 +216,7 @@ pub struct Gate {
     /// The token that opened it; absent where none was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// Who wrote the token: a user that the admission webhook has seen, or `field manager NAME`, which is what the client calls
-    /// itself and no proof.
+    /// Who wrote the token, as in `startedBy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
@@ -255,8 +253,7 @@ pub enum GroupState {
 pub struct LastAction {
     /// The order: a confirm token as it was written, such as `7/1`; `abort 7`; `rollback 7 to 6`; `retry 7`.
     pub token: String,
-    /// Who wrote it: a user that the admission webhook has seen, or `field manager NAME`, which is what the client calls itself
-    /// and no proof.
+    /// Who wrote it, as in `startedBy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// When the controller followed it.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::ground::Ground;
 
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/cafe/crds");
-const NAMES: [&str; 2] = ["cafedeployments.cafe.dev", "inplacesets.cafe.dev"];
+const NAMES: [&str; 3] = ["cafedeployments.cafe.dev", "inplacesets.cafe.dev", "cafereleases.cafe.dev"];
 
 #[tokio::test]
 async fn the_definitions_apply_as_they_are() {
@@ -29,20 +29,20 @@ async fn the_definitions_apply_as_they_are() {
 }
 
 #[tokio::test]
-async fn each_definition_is_smaller_than_200_kilobytes() {
+async fn each_definition_is_smaller_than_220_kilobytes() {
     let ground = Ground::new("definitions").await;
     for name in NAMES {
         let size = ground.kubectl(&["get", "crd", name, "--output=json"]).len();
         // Pretty JSON with the metadata of the server is the largest form there is; the file is what is promised.
         let file = format!("{FILES}/{}.yaml", name.split('.').next().unwrap());
         let bytes = std::fs::metadata(&file).unwrap().len();
-        assert!(bytes < 200_000, "{file} has {bytes} bytes");
+        assert!(bytes < 220_000, "{file} has {bytes} bytes");
         assert!(size < 1_000_000, "{name} has {size} bytes in the cluster");
     }
 }
 
 #[tokio::test]
-async fn kubectl_explains_every_level_of_both_kinds() {
+async fn kubectl_explains_every_level_of_all_kinds() {
     let ground = Ground::new("explain").await;
     for (field, parts) in [
         (
@@ -54,6 +54,8 @@ async fn kubectl_explains_every_level_of_both_kinds() {
                 "deployment units",
             ][..],
         ),
+        ("cafer", &["KIND:       CafeRelease", "record of one release"][..]),
+        ("cafer.status.groups", &["gate", "startedAt", "Where it stands"][..]),
         ("cafed.spec", &["selector", "-required-", "podSetType", "restartAt", "RFC 3339"]),
         (
             "cafed.spec.strategy.batchSize",
