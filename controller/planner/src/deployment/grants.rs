@@ -122,7 +122,8 @@ fn serves(budget: i32, hands: &[Hand]) -> bool {
         return !hands.iter().any(can_take);
     }
     let starves = |h: &Hand| h.demand > 0 && current(h) <= h.out;
-    let idle = |h: &Hand| h.demand == 0 && h.in_flight == 0 && current(h) > h.out;
+    // Also beside a pod that it has out: one that is stuck there must not keep the rest of the grant from the others.
+    let idle = |h: &Hand| h.demand == 0 && current(h) > h.out;
     !hands.iter().any(starves) || (effective == budget && !hands.iter().any(idle))
 }
 
@@ -176,6 +177,12 @@ mod tests {
         let unacknowledged = [Hand { acknowledged: false, ..unit(0, 0, 0) }, unit(0, 0, 2)];
         assert_eq!(dealt(1, &unacknowledged), [0, 0]);
         assert_eq!(dealt(1, &[unit(0, 0, 0), unit(0, 0, 2)]), [0, 1]);
+    }
+
+    #[test]
+    fn a_unit_whose_pod_is_stuck_gives_up_what_it_does_not_need() {
+        assert_eq!(dealt(2, &[unit(2, 1, 0), unit(0, 0, 1)]), [1, 0]);
+        assert_eq!(dealt(2, &[unit(1, 1, 0), unit(0, 0, 1)]), [1, 1]);
     }
 
     #[test]
