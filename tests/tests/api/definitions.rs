@@ -44,6 +44,7 @@ async fn each_definition_is_smaller_than_220_kilobytes() {
 #[tokio::test]
 async fn kubectl_explains_every_level_of_all_kinds() {
     let ground = Ground::new("explain").await;
+    ground.until_explained().await;
     for (field, parts) in [
         (
             "cafed",
@@ -95,6 +96,7 @@ async fn kubectl_explains_every_level_of_all_kinds() {
 #[tokio::test]
 async fn no_field_above_the_template_is_left_unexplained() {
     let ground = Ground::new("explain").await;
+    ground.until_explained().await;
     for kind in ["cafed", "ips"] {
         for part in ["spec", "status"] {
             for field in fields(&ground.kubectl(&["explain", &format!("{kind}.{part}")])) {

@@ -59,6 +59,18 @@ impl Ground {
         said.stdout
     }
 
+    /// The API server publishes what it knows of a new kind some time after it serves it.
+    pub(crate) async fn until_explained(&self) {
+        let known = async {
+            for kind in ["cafed", "ips", "cafer"] {
+                while !self.try_kubectl(&["explain", kind], &[], "").succeeded {
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), known).await.unwrap();
+    }
+
     /// Runs kubectl in the namespace with variables of the environment and an input.
     pub(crate) fn try_kubectl(&self, args: &[&str], environment: &[(&str, &str)], input: &str) -> Said {
         let mut child = Command::new(self.bed.components().path("kubectl"))

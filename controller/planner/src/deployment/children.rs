@@ -86,7 +86,8 @@ fn shrink(view: &UnitView<'_>, replicas: i32, room: &mut i32) -> i32 {
     let today = view.set.spec.replicas;
     // Figures that have not been taken yet are zero: what the status remembers keeps them from counting as broken.
     let available = view.census.available.max(view.set.status.available_replicas);
-    let free = (today - available).max(0);
+    // A pod in flight comes back into service: it goes like one that serves.
+    let free = (today - available - view.census.in_flight).max(0);
     let surplus = today - replicas - free;
     if surplus <= 0 {
         return replicas;
