@@ -86,15 +86,18 @@ fn shrink(view: &UnitView<'_>, replicas: i32, room: &mut i32) -> i32 {
     let today = view.set.spec.replicas;
     // Figures that have not been taken yet are zero: what the status remembers keeps them from counting as broken.
     let available = view.census.available.max(view.set.status.available_replicas);
-    // A pod in flight comes back into service: it goes like one that serves.
-    let free = (today - available - view.census.in_flight).max(0);
-    let surplus = today - replicas - free;
+    let surplus = today - replicas - lost(today, available, view.census.in_flight);
     if surplus <= 0 {
         return replicas;
     }
     let taken = surplus.min(*room);
     *room -= taken;
     replicas + surplus - taken
+}
+
+/// Pods of a unit that are out of service for good. One in flight comes back into service: it goes like one that serves.
+fn lost(today: i32, available: i32, in_flight: i32) -> i32 {
+    (today - available - in_flight).max(0)
 }
 
 fn create(s: &Snapshot<'_>, unit: &str, spec: SetSpec, plan: &mut Plan) {
@@ -208,4 +211,15 @@ fn unit_selector(selector: &Selector, unit: &str) -> Selector {
     let mut selector = selector.clone();
     selector.match_labels.insert(LABEL_UNIT.to_owned(), unit.to_owned());
     selector
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_in_flight_are_not_lost() {
+        assert_eq!(lost(4, 2, 0), 2);
+        assert_eq!((lost(4, 2, 2), lost(4, 3, 2)), (0, 0));
+    }
 }
