@@ -12,8 +12,8 @@ use cafe_crds::{
 use crate::{
     Text,
     deployment::{
-        Action, Event, Plan, Snapshot, UnitView, allocation::Allocation, grants, message, release::Step,
-        snapshot::unit_of,
+        Action, Event, Plan, Snapshot, UnitView, allocation::Allocation, grants, message, snapshot::unit_of,
+        step::Step,
     },
     identity::Uid,
     set::{Set, SetSpec},

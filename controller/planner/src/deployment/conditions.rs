@@ -6,7 +6,7 @@ use cafe_crds::{
     reason,
 };
 
-use crate::deployment::{Snapshot, allocation::Allocation, message, release::Step, scaleout};
+use crate::deployment::{Snapshot, allocation::Allocation, message, scaleout, step::Step};
 
 /// One condition before it is compared with the one in the status.
 struct Now {

@@ -4,7 +4,7 @@
 
 use cafe_crds::intstr::IntOrPercent;
 
-use crate::deployment::{Snapshot, UnitView, allocation::Allocation, release::Step, snapshot::unit_of};
+use crate::deployment::{Snapshot, UnitView, allocation::Allocation, snapshot::unit_of, step::Step};
 
 /// A unit as the dealer sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Forgetting: old revisions go once nothing names them.
 
 use crate::{
-    deployment::{Action, Plan, Snapshot, release::Step},
+    deployment::{Action, Plan, Snapshot, step::Step},
     revision::Revision,
 };
 

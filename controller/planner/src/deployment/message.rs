@@ -9,9 +9,9 @@ use cafe_crds::{
 
 use crate::{
     deployment::{
-        Snapshot, allocation, children,
-        release::{self, Kind, Step},
-        scaleout, waits,
+        Snapshot, allocation, children, gate, scaleout,
+        step::{Kind, Step},
+        waits,
     },
     set::census::Trouble,
 };
@@ -64,10 +64,10 @@ pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
         ),
         ReleaseState::WaitingForConfirmation => format!(
             "{at} is done and gate {} waits for confirmation ({}{}){waits}; to go on: {}",
-            release::token(step),
+            gate::token(step),
             next_group(step),
             held_back(s, step),
-            patch(s, &format!("{{\"spec\":{{\"release\":{{\"confirm\":\"{}\"}}}}}}", release::token(step))),
+            patch(s, &format!("{{\"spec\":{{\"release\":{{\"confirm\":\"{}\"}}}}}}", gate::token(step))),
         ),
         ReleaseState::Paused => format!(
             "paused in {at}: no further pod is started{}{waits}; to go on: {}",

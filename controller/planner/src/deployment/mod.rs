@@ -2,8 +2,8 @@
 //!
 //! [`plan`] reads as the story of a release: which revision the template is ([`target`]) and
 //! whether people want another one ([`orders`]), how many pods each unit has
-//! ([`allocation`]), which groups there are ([`groups`]), which group is in hand and whether its gate may open
-//! ([`release`]) or how it stops ([`stop`]), which orders have to wait ([`waits`]), which pods wait for their group to be created
+//! ([`allocation`]), which groups there are ([`groups`]), how a release starts ([`start`]), which group is in hand ([`release`]) and whether its gate
+//! may open ([`gate`]) or how it stops ([`stop`]), which orders have to wait ([`waits`]), which pods wait for their group to be created
 //! ([`scaleout`]), what each InPlaceSet is to do ([`children`], [`grants`]), what the status says ([`status`]), and what stays on record of
 //! it all ([`chronicle`]).
 
@@ -12,6 +12,7 @@ pub mod allocation;
 pub mod children;
 pub mod chronicle;
 pub mod conditions;
+pub mod gate;
 pub mod grants;
 pub mod groups;
 pub mod history;
@@ -21,7 +22,9 @@ pub mod rebuild;
 pub mod release;
 pub mod scaleout;
 pub mod snapshot;
+pub mod start;
 pub mod status;
+pub mod step;
 pub mod stop;
 pub mod target;
 pub mod waits;

@@ -5,9 +5,8 @@ use cafe_crds::deployment::{GroupState, GroupStatus, ReleaseState};
 
 use crate::{
     deployment::{
-        Snapshot, groups,
-        release::{Kind, Step},
-        scaleout,
+        Snapshot, groups, scaleout,
+        step::{Kind, Step},
     },
     identity::RevisionHash,
     revision::{Outcome, Revision},

@@ -12,8 +12,8 @@ use crate::{
         Snapshot,
         allocation::Allocation,
         groups,
-        release::{Kind, Step},
         snapshot::unit_of,
+        step::{Kind, Step},
     },
     revision::Revision,
 };

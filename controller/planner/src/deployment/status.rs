@@ -9,9 +9,9 @@ use crate::{
         action::Step as PlanStep,
         allocation::Allocation,
         conditions::{self, Totals},
-        message,
-        release::{self, Step},
+        gate, message,
         snapshot::unit_of,
+        step::Step,
     },
     set::census::Share,
     time::Millis,
@@ -119,7 +119,7 @@ fn ignored_token(s: &Snapshot<'_>, step: &Step<'_>) -> Option<Event> {
     let arrives = match r.state {
         ReleaseState::Aborted => false,
         ReleaseState::Completed => of_this && gate == "all",
-        _ => (of_this && gate == "all") || *token == release::token(step),
+        _ => (of_this && gate == "all") || *token == gate::token(step),
     };
     if served || passed || arrives {
         return None;
@@ -129,7 +129,7 @@ fn ignored_token(s: &Snapshot<'_>, step: &Step<'_>) -> Option<Event> {
             format!("it was aborted; to take it up again set spec.release.retry to \"{}\"", r.revision)
         }
         ReleaseState::WaitingForConfirmation => {
-            format!("the gate that waits opens by \"{}\"", release::token(step))
+            format!("the gate that waits opens by \"{}\"", gate::token(step))
         }
         _ => "no gate waits now".to_owned(),
     };

@@ -8,9 +8,9 @@ use cafe_crds::{
 
 use crate::{
     deployment::{
-        Event, Plan, Snapshot, UnitView, message,
-        release::{Kind, Step},
-        scaleout, target,
+        Event, Plan, Snapshot, UnitView, message, scaleout,
+        step::{Kind, Step},
+        target,
     },
     revision::{Outcome, Revision},
     set::census::Share,

@@ -8,8 +8,8 @@ use cafe_crds::{
 
 use crate::{
     deployment::{
-        Plan, Snapshot, orders,
-        release::{self, Kind, Step},
+        Plan, Snapshot, gate, orders,
+        step::{Kind, Step},
     },
     revision::Revision,
 };
@@ -22,8 +22,8 @@ pub fn notes(s: &Snapshot<'_>, step: &Step<'_>) -> String {
 }
 
 fn confirmed(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
-    let early = !step.is_aborted() && release::is_confirmed_early(s, step);
-    early.then(|| format!("gate {} is confirmed already", release::token(step)))
+    let early = !step.is_aborted() && gate::is_confirmed_early(s, step);
+    early.then(|| format!("gate {} is confirmed already", gate::token(step)))
 }
 
 fn overruled_pause(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
