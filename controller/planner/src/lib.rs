@@ -16,6 +16,7 @@ pub mod set;
 pub mod template;
 pub mod time;
 pub mod traffic;
+pub mod words;
 
 /// Text shared between records: equal names of containers, images and units are stored once.
 pub type Text = std::sync::Arc<str>;

@@ -167,6 +167,8 @@ pub struct Pod {
     pub protectors: Vec<Protector>,
     /// Containers and native sidecars.
     pub containers: Vec<Container>,
+    /// The first plain init container that waits, and why.
+    pub init_waits: Option<(Text, Text)>,
     /// The update in hand.
     pub in_place: Option<InPlace>,
 }

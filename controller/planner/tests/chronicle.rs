@@ -8,9 +8,10 @@ use cafe_crds::{
     deployment::{OnFailure, Strategy, UpgradeType},
     intstr::IntOrPercent::Int,
     release::{IncidentKind, RollbackState, Stage, State},
+    traffic::OnDrainTimeout,
 };
 use cafe_planner::{deployment::Chronicle, time::Millis};
-use simulator::Cluster;
+use simulator::{Cluster, Protector};
 
 fn installed() -> Cluster {
     let mut cluster = Cluster::installed(10, 2, Strategy { batch_size: Some(Int(4)), ..Strategy::default() });
@@ -187,4 +188,19 @@ fn a_release_of_ten_thousand_pods_stays_small() {
     }
     let size = serde_json::to_string(&status).unwrap().len();
     assert!(size < 300_000, "{size} bytes");
+}
+
+#[test]
+fn a_drain_that_takes_too_long_and_one_cut_short_are_told_with_who_held_them() {
+    let mut cluster = installed();
+    cluster.protect("slb").settle();
+    cluster.set_protector("slb", Protector::Silent).apply_image(2).settle();
+    let incidents = of(&cluster, 2).status.incidents.clone();
+    let held = incidents.iter().find(|i| i.kind == IncidentKind::DrainTimedOut).unwrap();
+    assert!(held.pod.is_some() && held.message.contains("slb"), "{held:?}");
+    cluster.edit(|spec| spec.traffic.on_drain_timeout = OnDrainTimeout::Force).settle();
+    let incidents = &of(&cluster, 2).status.incidents;
+    let forced = incidents.iter().find(|i| i.kind == IncidentKind::DrainForced).unwrap();
+    assert!(forced.message.contains("slb"), "{forced:?}");
+    assert_eq!(incidents.iter().filter(|i| (i.kind, &i.pod) == (forced.kind, &forced.pod)).count(), 1);
 }

@@ -54,7 +54,7 @@ fn a_set_is_ready_but_while_its_pods_move() {
     };
     let mut cluster = protected();
     assert_eq!(ready(&cluster), ["Ready True", "Ready True"]);
-    cluster.set_protector("slb", Protector::Silent).apply_image(2).settle();
+    cluster.set_protector("slb", Protector::Silent).apply_image(2).run_for(60);
     let moving = ready(&cluster);
     assert!(
         moving.contains(&"Reconciling True".to_owned()) && moving.contains(&"Ready False".to_owned()),
@@ -377,4 +377,20 @@ fn a_container_of_the_image_that_was_asked_for_in_between_is_not_the_new_one() {
         "v1 was started again first"
     );
     assert!(runs_what_it_wants(&pod("v2", "third", "v2", 4, and_again)));
+}
+
+#[test]
+fn no_image_is_changed_before_the_kubelet_has_noticed_the_closed_gate() {
+    let mut cluster = Cluster::installed(2, 1, Strategy::default());
+    cluster.edit(|spec| spec.traffic.grace_seconds = 30).settle();
+    cluster.apply_image(2);
+    let drained = |c: &Cluster| {
+        c.pods.values().find(|p| matches!(p.pod.gate, Gate::Draining(_)) && !p.serving).map(|p| p.pod.uid)
+    };
+    cluster.run_until("a pod is out of the endpoints", |c| drained(c).is_some());
+    let uid = drained(&cluster).unwrap();
+    cluster.edit_pod(uid, |pod| pod.gate_noticed = false).settle();
+    assert_eq!((cluster.in_service(), cluster.updated()), (1, vec![0]), "{}", cluster.story());
+    cluster.edit_pod(uid, |pod| pod.gate_noticed = true).settle();
+    assert_eq!((cluster.in_service(), cluster.updated()), (2, vec![1]), "{}", cluster.story());
 }

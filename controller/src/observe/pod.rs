@@ -8,6 +8,7 @@ use cafe_crds::{
     time::Seconds,
 };
 use cafe_planner::{
+    Text,
     identity::Uid,
     pod::{Container, Gate, InPlace, Phase, Pod, Protector, ProtectorCondition, Ran},
 };
@@ -58,6 +59,7 @@ pub(crate) fn record(object: &PodObject, interner: &mut Interner) -> Option<Pod>
         deletion_cost: annotation(DELETION_COST).and_then(|cost| cost.parse().ok()).unwrap_or_default(),
         protectors: protectors(meta.finalizers.as_deref().unwrap_or_default(), conditions, interner),
         containers: containers(object, interner),
+        init_waits: init_waits(object, interner),
         in_place: annotation(ANNOTATION_IN_PLACE).and_then(|text| in_place(text, interner)),
     })
 }
@@ -116,10 +118,25 @@ fn containers(object: &PodObject, interner: &mut Interner) -> Vec<Container> {
     all
 }
 
+/// Init containers that end before the others start, in their order: the first that waits holds the rest.
+fn init_waits(object: &PodObject, interner: &mut Interner) -> Option<(Text, Text)> {
+    let ends = |name: &str| {
+        let spec = object.spec.init_containers.iter().find(|c| c.name == name);
+        spec.is_some_and(|c| c.restart_policy.as_deref() != Some("Always"))
+    };
+    let statuses = object.status.init_container_statuses.iter().filter(|s| ends(&s.name));
+    let mut waits = statuses.filter_map(|s| Some((&s.name, waits_for(s)?)));
+    waits.next().map(|(name, reason)| (interner.text(name), interner.text(reason)))
+}
+
+fn waits_for(status: &ContainerStatus) -> Option<&str> {
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    Some(waiting.reason.as_deref().unwrap_or("Waiting"))
+}
+
 fn container(spec: &ContainerSpec, statuses: &[ContainerStatus], interner: &mut Interner) -> Container {
     let status = statuses.iter().find(|s| s.name == spec.name);
     let state = status.and_then(|s| s.state.as_ref());
-    let waiting = state.and_then(|s| s.waiting.as_ref()).map(|w| w.reason.as_deref().unwrap_or("Waiting"));
     Container {
         name: interner.text(&spec.name),
         wants: interner.text(spec.image.as_deref().unwrap_or_default()),
@@ -127,7 +144,7 @@ fn container(spec: &ContainerSpec, statuses: &[ContainerStatus], interner: &mut 
         image: interner.text(status.map_or("", |s| &s.image)),
         running: state.is_some_and(|s| s.running.is_some()),
         ready: status.is_some_and(|s| s.ready),
-        waiting: waiting.map(|reason| interner.text(reason)),
+        waiting: status.and_then(waits_for).map(|reason| interner.text(reason)),
     }
 }
 
@@ -218,4 +235,54 @@ fn in_place(text: &str, interner: &mut Interner) -> Option<InPlace> {
         fence: record.fence,
         forced: record.forced.as_deref().map(Into::into),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(spec: Value, status: Value) -> Pod {
+        let object = json!({
+            "metadata": { "name": "web-1", "uid": "6f1cbb4e-0a1c-4b5e-8a63-0c7d6a0e2f11", "resourceVersion": "7" },
+            "spec": spec, "status": status,
+        });
+        record(&serde_json::from_value(object).unwrap(), &mut Interner::default()).unwrap()
+    }
+
+    fn ready(reason: Option<&str>, containers_ready: &str) -> Pod {
+        let conditions = json!([
+            { "type": "Ready", "status": "False", "reason": reason },
+            { "type": "ContainersReady", "status": containers_ready },
+        ]);
+        read(json!({ "containers": [] }), json!({ "conditions": conditions }))
+    }
+
+    #[test]
+    fn a_closed_gate_is_noticed_when_the_kubelet_says_so_or_cannot_call_the_pod_ready() {
+        assert!(ready(Some("ReadinessGatesNotReady"), "True").gate_noticed);
+        assert!(ready(None, "False").gate_noticed);
+        assert!(!ready(None, "True").gate_noticed);
+    }
+
+    #[test]
+    fn the_first_plain_init_container_that_waits_is_found_and_sidecars_are_containers() {
+        let waiting =
+            |name: &str, reason: &str| json!({ "name": name, "state": { "waiting": { "reason": reason } } });
+        let pod = read(
+            json!({
+                "containers": [{ "name": "app" }],
+                "initContainers": [{ "name": "proxy", "restartPolicy": "Always" }, { "name": "migrate" }, { "name": "seed" }],
+            }),
+            json!({ "initContainerStatuses": [
+                waiting("proxy", "ImagePullBackOff"), waiting("migrate", "CrashLoopBackOff"), waiting("seed", "PodInitializing"),
+            ] }),
+        );
+        assert_eq!(pod.init_waits, Some(("migrate".into(), "CrashLoopBackOff".into())));
+        let sidecar = pod.containers.iter().find(|c| *c.name == *"proxy").unwrap();
+        assert_eq!(sidecar.waiting.as_deref(), Some("ImagePullBackOff"));
+    }
 }

@@ -167,15 +167,15 @@ fn retire(view: &UnitView<'_>, step: &Step<'_>, room: &mut i32, plan: &mut Plan)
 
 /// Whether the set works on what the release asks of it: the same template, size and partition.
 #[must_use]
-pub fn follows(step: &Step<'_>, set: &Set, replicas: i32) -> bool {
-    let wanted = partition(step, unit_of(set), replicas);
+pub fn follows(s: &Snapshot<'_>, step: &Step<'_>, set: &Set, replicas: i32) -> bool {
+    let wanted = partition(s, step, unit_of(set), replicas);
     set.spec.digest == step.target.digest
         && set.spec.replicas == replicas
         && set.spec.update_strategy.partition == IntOrPercent::Int(wanted)
 }
 
-fn partition(step: &Step<'_>, unit: &str, replicas: i32) -> i32 {
-    (replicas - step.quota(unit, replicas)).clamp(0, replicas.max(0))
+fn partition(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32) -> i32 {
+    (replicas - step.quota(s, unit, replicas)).clamp(0, replicas.max(0))
 }
 
 /// The whole spec of a unit's InPlaceSet.
@@ -183,7 +183,7 @@ fn desired(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32, grant: 
     let spec = &s.deployment.spec;
     let update_strategy = UpdateStrategy {
         pod_update_policy: spec.strategy.pod_update_policy,
-        partition: IntOrPercent::Int(partition(step, unit, replicas)),
+        partition: IntOrPercent::Int(partition(s, step, unit, replicas)),
         max_unavailable: IntOrPercent::Int(grant),
         paused: step.is_held(s),
         base_revision: Some(step.base.name.to_string()),

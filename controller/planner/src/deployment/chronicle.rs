@@ -50,7 +50,7 @@ pub fn keep(s: &Snapshot<'_>, plan: &mut Plan) -> bool {
     }
     let overtaken = s.chronicles.iter().filter(|c| c.spec.revision < about);
     for chronicle in overtaken.filter(|c| course::is_open(&c.status)) {
-        write(chronicle, course::overtaken(&chronicle.status, release), plan);
+        write(chronicle, course::overtaken(&chronicle.status, release, chronicle.spec.revision), plan);
     }
     match s.chronicles.iter().find(|c| c.spec.revision == about) {
         Some(chronicle) if course::is_told(&chronicle.status, release) => !chronicle.busy,

@@ -29,14 +29,19 @@ pub struct Totals {
     pub placed: bool,
 }
 
-/// All conditions, each with the time of its last flip.
+/// All conditions, each with the time of its last flip. `message` is that of the status.
 #[must_use]
-pub fn all(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, totals: Totals) -> Vec<Condition> {
-    let message = message::message(s, step);
+pub fn all(
+    s: &Snapshot<'_>,
+    step: &Step<'_>,
+    allocation: &Allocation,
+    totals: Totals,
+    message: &str,
+) -> Vec<Condition> {
     let mut now =
-        vec![ready(s, step, totals, &message), available(s, step, totals), progressing(step, &message)];
-    now.extend(stalled_or_reconciling(s, step, totals, &message));
-    now.push(waiting(step, &message));
+        vec![ready(s, step, totals, message), available(s, step, totals), progressing(step, message)];
+    now.extend(stalled_or_reconciling(s, step, totals, message));
+    now.push(waiting(step, message));
     now.push(paused(s, step));
     now.push(units_healthy(s, allocation));
     now.into_iter().map(|c| dated(s, c)).collect()

@@ -61,7 +61,7 @@ fn hand(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32) -> Hand {
     };
     let c = view.census;
     let to_move =
-        if step.is_complete() { c.to_restart } else { step.quota(unit, replicas) - c.updated_available };
+        if step.is_complete() { c.to_restart } else { step.quota(s, unit, replicas) - c.updated_available };
     Hand {
         current: Some(grant_of(view)),
         out: c.broken.saturating_add(c.in_flight),

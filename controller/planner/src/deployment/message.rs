@@ -7,9 +7,10 @@ use cafe_crds::{
     names::{ANNOTATION_OFFLINE, PROTECTOR_PREFIX},
 };
 
+pub use crate::words::pods;
 use crate::{
     deployment::{
-        Snapshot, allocation, children, gate, scaleout,
+        Snapshot, children, gate, scaleout,
         step::{Kind, Step},
         waits,
     },
@@ -26,15 +27,9 @@ pub fn units(units: &BTreeMap<String, i32>) -> String {
     if parts.is_empty() { "no pod".to_owned() } else { parts.join(", ") }
 }
 
-/// `1 pod`, `2 pods`.
+/// The sentence of `status.message`. `placed`: every unit has its pods.
 #[must_use]
-pub fn pods(count: i32) -> String {
-    if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") }
-}
-
-/// The sentence of `status.message`.
-#[must_use]
-pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
+pub fn message(s: &Snapshot<'_>, step: &Step<'_>, placed: bool) -> String {
     let r = &step.release;
     let at = format!("group {}/{} of revision {}", r.group, r.group_total, r.revision);
     if let Some(obstacle) = obstacle(s) {
@@ -45,7 +40,7 @@ pub fn message(s: &Snapshot<'_>, step: &Step<'_>) -> String {
     }
     let waits = waits::notes(s, step);
     match r.state {
-        ReleaseState::Completed => settled(s, step),
+        ReleaseState::Completed => settled(s, step, placed),
         ReleaseState::Aborted => format!(
             "the {} of revision {} was aborted in group {}/{}{}{waits}; to take it up again: {}; {}",
             if step.kind == Kind::ScaleOut { "scale-out" } else { "release" },
@@ -183,7 +178,7 @@ fn edit(s: &Snapshot<'_>) -> String {
     format!("kubectl -n {} edit cafedeployment {}", s.deployment.namespace, s.deployment.name)
 }
 
-fn settled(s: &Snapshot<'_>, step: &Step<'_>) -> String {
+fn settled(s: &Snapshot<'_>, step: &Step<'_>, placed: bool) -> String {
     let replicas = s.deployment.spec.replicas;
     let available: i32 = s.units.iter().map(|u| u.census.available).sum();
     let mut serving =
@@ -201,7 +196,7 @@ fn settled(s: &Snapshot<'_>, step: &Step<'_>) -> String {
             format!("{serving}; pods created before spec.restartAt are yet to be replaced")
         }
         None if available < replicas => format!("{serving}; {}", hint(s)),
-        None if !allocation::allocate(s).is_met(s) => {
+        None if !placed => {
             format!("{serving}; pods are on their way from unit to unit; {}", hint(s))
         }
         None => serving,
@@ -234,7 +229,12 @@ fn hint(s: &Snapshot<'_>) -> String {
 #[must_use]
 pub fn cause(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
     let trouble = trouble(s).map(|t| in_trouble(s, t)).or_else(|| sick(s, step)).or_else(|| draining(s));
-    trouble.or_else(|| offline(s)).or_else(|| unreturned(s))
+    trouble.or_else(|| offline(s)).or_else(|| unreturned(s)).or_else(|| unready(s))
+}
+
+/// The first container that runs and does not get ready.
+fn unready(s: &Snapshot<'_>) -> Option<String> {
+    s.units.iter().filter_map(|u| u.census.unready.as_ref()).min().map(|t| in_trouble(s, t))
 }
 
 /// The first pod that is being drained, and who holds it.

@@ -144,9 +144,8 @@ pub fn retries(s: &Snapshot<'_>, template: &Revision) -> bool {
 #[must_use]
 pub fn behind(s: &Snapshot<'_>, goal: Goal<'_>, rollback: bool) -> (Option<String>, Option<LastAction>) {
     let authors = &s.deployment.authors;
-    let release = s.deployment.spec.release.as_ref();
-    let order = release.and_then(|r| r.rollback);
-    let retried = release.and_then(|r| r.retry.as_ref()).and_then(|n| n.parse::<i64>().ok());
+    let order = s.deployment.spec.release.as_ref().and_then(|r| r.rollback);
+    let retried = retry(s);
     let former = goal.revision.older.last().copied();
     let (author, token) = match goal.abandons {
         Some(left) => match order.filter(|order| order.abandon == left.number) {

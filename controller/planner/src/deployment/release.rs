@@ -125,7 +125,7 @@ fn is_group_done(s: &Snapshot<'_>, step: &Step<'_>) -> bool {
     step.release.quota.iter().all(|q| {
         s.unit(&q.name).is_some_and(|u| {
             let acknowledged = !u.busy && u.set.status.observed_generation == Some(u.set.generation);
-            let works_on_it = children::follows(step, u.set, q.replicas);
+            let works_on_it = children::follows(s, step, u.set, q.replicas);
             acknowledged
                 && works_on_it
                 && u.census.updated_in_flight == 0

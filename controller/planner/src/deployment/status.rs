@@ -63,6 +63,7 @@ fn status(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> CafeDep
         placed: allocation.is_met(s),
     };
     let current = if step.is_complete() { step.target } else { step.base };
+    let message = message::message(s, step, totals.placed);
     CafeDeploymentStatus {
         observed_generation: Some(s.deployment.generation),
         replicas: totals.replicas,
@@ -76,9 +77,9 @@ fn status(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> CafeDep
         update_revision: Some(step.target.name.to_string()),
         collision_count: step.target.collisions(),
         phase: Some(conditions::phase(s, step, totals)),
-        message: Some(message::message(s, step)),
         units: units(s, step, allocation),
-        conditions: conditions::all(s, step, allocation, totals),
+        conditions: conditions::all(s, step, allocation, totals, &message),
+        message: Some(message),
         release: Some(step.release.clone()),
     }
 }

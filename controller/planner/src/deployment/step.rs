@@ -3,7 +3,7 @@
 use cafe_crds::deployment::{ReleaseState, ReleaseStatus};
 
 use crate::{
-    deployment::{Event, Snapshot, UnitView, allocation::Allocation, groups},
+    deployment::{Event, Snapshot, UnitView, allocation::Allocation, groups, stop},
     revision::Revision,
 };
 
@@ -113,13 +113,15 @@ impl Step<'_> {
         s.paused() && self.kind != Kind::Rollback && s.units.iter().all(knows)
     }
 
-    /// Pods of a unit that may be at the target now.
+    /// Pods of a unit that may be at the target now. While a group has failed no new pod is born at what fails.
     #[must_use]
-    pub fn quota(&self, unit: &str, replicas: i32) -> i32 {
+    pub fn quota(&self, s: &Snapshot<'_>, unit: &str, replicas: i32) -> i32 {
         if self.is_complete() || !(self.grouped || self.is_aborted()) {
             return replicas;
         }
-        self.release.quota.iter().find(|q| q.name == unit).map_or(0, |q| q.updated)
+        let failed = self.release.state == ReleaseState::Failed;
+        let quota = self.release.quota.iter().find(|q| q.name == unit);
+        quota.map_or(0, |q| if failed { stop::reached(s, self, q) } else { q.updated })
     }
 
     /// Pods of each unit that are left to move or to create.

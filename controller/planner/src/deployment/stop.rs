@@ -1,7 +1,7 @@
 //! How a release stops before it has completed: people abort it, or a group makes no progress in time.
 
 use cafe_crds::{
-    deployment::{LastAction, Progress, ReleaseState, ReleaseStatus},
+    deployment::{LastAction, Progress, ReleaseState, ReleaseStatus, UnitQuota},
     reason,
     time::Seconds,
 };
@@ -49,16 +49,25 @@ fn before<'a>(s: &Snapshot<'a>, step: &Step<'_>) -> Option<&'a ReleaseStatus> {
 
 /// From now on no more pods may be at the revision than are, or are on their way.
 fn freeze(s: &Snapshot<'_>, step: &mut Step<'_>) {
-    let target = step.target;
-    for q in &mut step.release.quota {
-        let Some(unit) = s.unit(&q.name) else { continue };
-        let on_the_way = (unit.census.in_flight - unit.census.updated_in_flight).max(0);
-        // Pods that are missing come back at the target where there is nothing else.
-        let at_base = step.base.uid == target.uid && scaleout::is_wanted(s);
-        let born = if at_base { (q.replicas - unit.census.replicas).max(0) } else { 0 };
-        let there = unit.census.at(target.hash).replicas.max(said_of(unit, target));
-        q.updated = q.updated.min(there.saturating_add(on_the_way + born));
+    let reached: Vec<i32> = step.release.quota.iter().map(|q| reached(s, step, q)).collect();
+    for (q, reached) in step.release.quota.iter_mut().zip(reached) {
+        q.updated = reached;
     }
+}
+
+/// Pods of a unit that are at the revision or on their way to it: what is left of its quota when no further pod is to start, also
+/// as a new one.
+#[must_use]
+pub fn reached(s: &Snapshot<'_>, step: &Step<'_>, q: &UnitQuota) -> i32 {
+    let Some(unit) = s.unit(&q.name) else {
+        return q.updated;
+    };
+    let on_the_way = (unit.census.in_flight - unit.census.updated_in_flight).max(0);
+    // Pods that are missing come back at the target where there is nothing else.
+    let at_base = step.base.uid == step.target.uid && scaleout::is_wanted(s);
+    let born = if at_base { (q.replicas - unit.census.replicas).max(0) } else { 0 };
+    let there = unit.census.at(step.target.hash).replicas.max(said_of(unit, step.target));
+    q.updated.min(there.saturating_add(on_the_way + born))
 }
 
 /// What the status of the unit says, in case its figures have not been taken yet.

@@ -41,6 +41,8 @@ pub struct Census {
     pub blocked: i32,
     /// The first trouble met, in order of pod names.
     pub trouble: Option<Trouble>,
+    /// The first container, in order of pod names, that runs and is not ready: a trouble only when it lasts.
+    pub unready: Option<Trouble>,
     /// The first pod, by name, that has the target and served, and whose containers are no longer ready.
     pub sick: Option<crate::Text>,
     /// The first drain, in order of pod names, that is not complete yet.
@@ -181,10 +183,17 @@ fn count(s: &Snapshot<'_>, pod: &Pod, c: &mut Census) {
     if let Some(who) = pod.in_place.as_ref().and_then(|record| record.forced.clone()).filter(|_| live) {
         c.forced.push((pod.name.clone(), who));
     }
-    if let Some(trouble) = trouble(pod).filter(|_| live)
-        && c.trouble.as_ref().is_none_or(|t| trouble < *t)
+    if live {
+        first(&mut c.trouble, trouble(pod));
+        first(&mut c.unready, unready(pod));
+    }
+}
+
+fn first(least: &mut Option<Trouble>, next: Option<Trouble>) {
+    if let Some(next) = next
+        && least.as_ref().is_none_or(|least| next < *least)
     {
-        c.trouble = Some(trouble);
+        *least = Some(next);
     }
 }
 
@@ -199,11 +208,16 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
     if pod.unschedulable && !pod.scheduled {
         return Some(Trouble { pod: pod.name.clone(), container: None, reason: "Unschedulable".into() });
     }
-    let container = pod.containers.iter().find(|c| c.waiting.is_some())?;
-    let reason = container.waiting.clone()?;
-    // A container that is merely being created is no trouble.
-    if *reason == *"ContainerCreating" || *reason == *"PodInitializing" {
-        return None;
-    }
+    let waiting = pod.containers.iter().filter_map(|c| Some((&c.name, c.waiting.as_ref()?)));
+    let init = pod.init_waits.iter().map(|(name, reason)| (name, reason));
+    // A container that is merely being created, or whose turn has not come, is no trouble.
+    let is_trouble = |reason: &str| !matches!(reason, "ContainerCreating" | "PodInitializing");
+    let (container, reason) = init.chain(waiting).find(|(_, reason)| is_trouble(reason))?;
+    Some(Trouble { pod: pod.name.clone(), container: Some(container.clone()), reason: reason.clone() })
+}
+
+fn unready(pod: &Pod) -> Option<Trouble> {
+    let container = pod.containers.iter().find(|c| c.running && !c.ready)?;
+    let reason = "it runs, but is not ready".into();
     Some(Trouble { pod: pod.name.clone(), container: Some(container.name.clone()), reason })
 }

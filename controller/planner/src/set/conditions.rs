@@ -5,7 +5,10 @@ use cafe_crds::{
     reason,
 };
 
-use crate::set::{Census, Snapshot};
+use crate::{
+    set::{Census, Snapshot},
+    words::pods,
+};
 
 /// Ready: every pod is available and as many as the partition allows have the template's revision.
 #[must_use]
@@ -18,7 +21,7 @@ pub fn all(s: &Snapshot<'_>, c: &Census, in_flight: usize) -> Vec<Condition> {
         (None, Some(held)) => held.advice(None),
         (None, None) if c.blocked > 0 => forbidden(s, c),
         (None, None) => {
-            format!("{} of {replicas} pods available, {} of {to_update} updated", c.available, c.updated)
+            format!("{} of {} available, {} of {to_update} updated", c.available, pods(replicas), c.updated)
         }
     };
     let reason = match (&c.refused, &c.held) {
@@ -40,8 +43,8 @@ pub fn all(s: &Snapshot<'_>, c: &Census, in_flight: usize) -> Vec<Condition> {
 /// That the policy holds pods and, for a set that stands alone, how to let them go.
 fn forbidden(s: &Snapshot<'_>, c: &Census) -> String {
     let what = format!(
-        "podUpdatePolicy InPlaceOnly holds {} pods, because the change cannot go in place",
-        c.blocked
+        "podUpdatePolicy InPlaceOnly holds {}, because the change cannot go in place",
+        pods(c.blocked)
     );
     if s.set.owner.is_some() {
         return what;

@@ -8,6 +8,9 @@ use cafe_planner::{
 
 use super::{Cluster, Protector, SimPod};
 
+/// What is wrong with an image whose containers run and are never ready.
+pub const NEVER_READY: &str = "NeverReady";
+
 /// One thing that someone other than the controller does next to one pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
@@ -133,9 +136,10 @@ impl Cluster {
                 c.image = c.wants.clone();
             }
             let good = bad.is_none() && !p.sick;
-            c.running = good;
+            let runs = good || (bad == Some(NEVER_READY) && !p.sick);
+            c.running = runs;
             c.ready = good;
-            c.waiting = (!good).then(|| bad.unwrap_or("CrashLoopBackOff").into());
+            c.waiting = (!runs).then(|| bad.unwrap_or("CrashLoopBackOff").into());
         }
         containers
     }

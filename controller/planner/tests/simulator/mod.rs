@@ -35,7 +35,7 @@ use cafe_planner::{
 };
 
 pub use edit::{Template, cells};
-pub use environment::Move;
+pub use environment::{Move, NEVER_READY};
 pub use flight::Flying;
 
 /// The wall clock when the story begins.

@@ -45,17 +45,16 @@ pub(super) fn told(
     if !matches!(release.state, ReleaseState::Completed | ReleaseState::Aborted) {
         incidents::tell(s, release, &mut status);
     }
-    status.message = words::message(&status, about);
     // A figure alone is no news, but those of an aborted release become final only when the pods in flight have ended.
     if !release.rollback && (status != *before || status.state == State::Aborted) {
         status.updated_replicas = s.deployment.status.updated_replicas;
-        status.message = words::message(&status, about);
     }
+    status.message = words::message(&status, about);
     status
 }
 
 /// The record of a release, or of a way back from it, whose place `next` has taken.
-pub(super) fn overtaken(before: &CafeReleaseStatus, next: &ReleaseStatus) -> CafeReleaseStatus {
+pub(super) fn overtaken(before: &CafeReleaseStatus, next: &ReleaseStatus, about: i64) -> CafeReleaseStatus {
     let mut status = before.clone();
     if let Some(back) = status.rollbacks.last_mut().filter(|r| r.ended_at.is_none()) {
         back.state = RollbackState::Superseded;
@@ -66,7 +65,7 @@ pub(super) fn overtaken(before: &CafeReleaseStatus, next: &ReleaseStatus) -> Caf
         status.superseded_by = Some(next.revision);
         status.ended_at = next.started_at;
         stop(&mut status.groups);
-        status.message = words::message(&status, 0);
+        status.message = words::message(&status, about);
     }
     status
 }

@@ -28,7 +28,8 @@ pub(super) fn tell(s: &Snapshot<'_>, release: &ReleaseStatus, status: &mut CafeR
     }
     if release.state == ReleaseState::Failed {
         let seconds = s.deployment.spec.strategy.progress_deadline_seconds;
-        let cause = message::trouble(s).map(|t| format!(": pod {}, {}", t.pod, t.what()));
+        let lasting = || s.units.iter().filter_map(|u| u.census.unready.as_ref()).min();
+        let cause = message::trouble(s).or_else(lasting).map(|t| format!(": pod {}, {}", t.pod, t.what()));
         let cause = cause.unwrap_or_default();
         now.push(incident(IncidentKind::NoProgress, None, format!("no progress for {seconds} s{cause}")));
     }

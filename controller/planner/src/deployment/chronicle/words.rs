@@ -2,6 +2,8 @@
 
 use cafe_crds::release::{CafeReleaseStatus, IncidentKind, Rollback, RollbackState, State};
 
+use crate::words::pods;
+
 /// How the release stands or ended. `about` is the number of its revision.
 pub(super) fn message(status: &CafeReleaseStatus, about: i64) -> String {
     let at = format!("group {}", status.progress);
@@ -13,9 +15,9 @@ pub(super) fn message(status: &CafeReleaseStatus, about: i64) -> String {
         State::Failed => format!("{at} made no progress{}", first_failure(status)),
         State::Completed => format!("every pod ran revision {about}"),
         State::Aborted => format!(
-            "aborted{} in {at}: {} pods ran the revision{}",
+            "aborted{} in {at}: revision {about} on {}{}",
             by(&status.aborted_by),
-            status.updated_replicas,
+            pods(status.updated_replicas),
             first_failure(status)
         ),
         State::Superseded => format!(
