@@ -1,0 +1,189 @@
+//! Keeps the Secret with the webhook's own authority, and tells the API server whom to trust.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Served,
+    authority::{self, Store},
+};
+use crate::metrics::Metrics;
+
+/// How often it looks when all is well.
+const PERIOD: Duration = Duration::from_secs(30);
+/// How soon it looks again after a write, or when something failed.
+const SOON: Duration = Duration::from_secs(2);
+/// How long one call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+const KINDS: [&str; 2] = ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"];
+const AUTHORITY: (&str, &str) = ("ca.crt", "ca.key");
+const CERTIFICATE: (&str, &str) = ("tls.crt", "tls.key");
+
+/// Why a look came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum KeepError {
+    #[error("{what}: {source}")]
+    Call { what: String, source: Box<kube::Error> },
+    #[error("{0}: no answer in time")]
+    Timeout(String),
+    #[error(transparent)]
+    Make(#[from] authority::MakeError),
+    #[error("the certificate in the Secret cannot be served: {0}")]
+    Serve(#[from] super::CertificateError),
+}
+
+/// The keeper.
+pub(crate) struct Keeper {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    pub(crate) secret: String,
+    pub(crate) configuration: String,
+    pub(crate) names: Vec<String>,
+    pub(crate) served: Served,
+    pub(crate) metrics: Metrics,
+}
+
+impl Keeper {
+    /// Keeps for ever.
+    pub(crate) async fn run(self) {
+        let mut known = Store::default();
+        loop {
+            let pause = match self.look(&mut known).await {
+                Ok(true) => PERIOD,
+                Ok(false) => SOON,
+                Err(error) => {
+                    tracing::warn!(error = error.to_string(), "cannot keep the certificate; tries again");
+                    SOON
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// One look. Whether all is as it should be.
+    async fn look(&self, known: &mut Store) -> Result<bool, KeepError> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let found = call(format!("get secret {}", self.secret), secrets.get_opt(&self.secret)).await?;
+        let store = found.as_ref().map(stored);
+        // Whom to trust is told before anything is served that asks for it.
+        let is_published = match &store {
+            Some(store) if !store.bundle.is_empty() => self.publish(&store.bundle).await?,
+            _ => false,
+        };
+        if let Some(next) = authority::next(store.as_ref(), &self.names, is_published, Timestamp::now())? {
+            self.write(&secrets, found, &next).await?;
+            return Ok(false);
+        }
+        if let Some(store) = store.filter(|store| store != known) {
+            self.served.replace(&store.certificate, &store.key, &self.metrics)?;
+            tracing::info!(secret = self.secret, "serves a new certificate");
+            *known = store;
+        }
+        Ok(is_published)
+    }
+
+    /// Creates the Secret, or replaces exactly the one that was seen. Whoever comes second looks again.
+    async fn write(
+        &self,
+        secrets: &Api<Secret>,
+        found: Option<Secret>,
+        store: &Store,
+    ) -> Result<(), KeepError> {
+        let what = format!("write secret {}", self.secret);
+        let mut secret = found.unwrap_or_else(|| Secret {
+            metadata: ObjectMeta { name: Some(self.secret.clone()), ..ObjectMeta::default() },
+            type_: Some("kubernetes.io/tls".into()),
+            ..Secret::default()
+        });
+        let texts = [
+            (AUTHORITY.0, &store.bundle),
+            (AUTHORITY.1, &store.authority_key),
+            (CERTIFICATE.0, &store.certificate),
+            (CERTIFICATE.1, &store.key),
+        ];
+        let data = texts.map(|(key, text)| (key.to_owned(), ByteString(text.clone().into_bytes())));
+        secret.data.get_or_insert_default().extend(BTreeMap::from(data));
+        let post = PostParams { field_manager: Some("cafe-webhook".into()), ..PostParams::default() };
+        if secret.metadata.resource_version.is_some() {
+            call(what, secrets.replace(&self.secret, &post, &secret)).await.map(drop)
+        } else {
+            call(what, secrets.create(&post, &secret)).await.map(drop)
+        }
+    }
+
+    /// Writes the bundle into both configurations. Whether they had it already.
+    async fn publish(&self, bundle: &str) -> Result<bool, KeepError> {
+        let bundle = serde_json::to_value(ByteString(bundle.as_bytes().to_vec())).unwrap_or_default();
+        let mut had = true;
+        for kind in KINDS {
+            let gvk = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &ApiResource::from_gvk(&gvk));
+            let what = format!("{kind} {}", self.configuration);
+            let Some(object) = call(format!("get {what}"), api.get_opt(&self.configuration)).await? else {
+                tracing::warn!(
+                    kind,
+                    name = self.configuration,
+                    "there is no such configuration: nobody asks this webhook"
+                );
+                had = false;
+                continue;
+            };
+            let patch = trusting(&object, &bundle);
+            if !patch.is_empty() {
+                had = false;
+                let patch = serde_json::from_value(Value::Array(patch)).map(Patch::<()>::Json);
+                if let Ok(patch) = patch {
+                    let params =
+                        PatchParams { field_manager: Some("cafe-webhook".into()), ..PatchParams::default() };
+                    call(format!("patch {what}"), api.patch(&self.configuration, &params, &patch)).await?;
+                    tracing::info!(kind, name = self.configuration, "trusts the webhook's authority");
+                }
+            }
+        }
+        Ok(had)
+    }
+}
+
+/// The patch that lets every entry trust the bundle; empty when all do.
+fn trusting(object: &DynamicObject, bundle: &Value) -> Vec<Value> {
+    let entries = object.data.get("webhooks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let others =
+        entries.iter().enumerate().filter(|(_, e)| e.pointer("/clientConfig/caBundle") != Some(bundle));
+    let mut patch: Vec<Value> = others
+        .map(|(i, _)| json!({ "op": "add", "path": format!("/webhooks/{i}/clientConfig/caBundle"), "value": bundle }))
+        .collect();
+    if !patch.is_empty() {
+        let version = object.metadata.resource_version.clone();
+        patch.insert(0, json!({ "op": "test", "path": "/metadata/resourceVersion", "value": version }));
+    }
+    patch
+}
+
+fn stored(secret: &Secret) -> Store {
+    let text = |key: &str| {
+        let data = secret.data.as_ref().and_then(|data| data.get(key));
+        data.and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()).unwrap_or_default()
+    };
+    Store {
+        bundle: text(AUTHORITY.0),
+        authority_key: text(AUTHORITY.1),
+        certificate: text(CERTIFICATE.0),
+        key: text(CERTIFICATE.1),
+    }
+}
+
+async fn call<T>(what: String, call: impl Future<Output = kube::Result<T>>) -> Result<T, KeepError> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(source)) => Err(KeepError::Call { what, source: Box::new(source) }),
+        Err(_) => Err(KeepError::Timeout(what)),
+    }
+}
