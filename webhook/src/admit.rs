@@ -97,7 +97,8 @@ fn stamp(
 ) -> AdmissionResponse {
     let Some(object) = &request.object else { return response };
     let old = request.old_object.as_ref();
-    let wanted = stamp::stamped(old.and_then(authors), old.map(spec), spec(object), &who(request), now);
+    let wanted =
+        stamp::stamped(old.and_then(authors), old.map(spec), spec(object), &who(request), now.into());
     let patch = patch(object, wanted.as_deref());
     let patched = serde_json::from_value(Value::Array(patch)).map(|patch| response.clone().with_patch(patch));
     match patched {

@@ -2,26 +2,16 @@
 //!
 //! A stamp names the order that it is for. One that was left behind because the webhook was down when the order changed names nobody.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use cafe_crds::{
+    authors::{PARTS, Stamp, Stamps, parse},
+    time::Seconds,
+};
 use serde_json::Value;
 
 /// Groups kept of a user: enough to tell a team, and no more than an annotation should hold.
 const MOST_GROUPS: usize = 10;
 /// Groups that everybody is in.
 const EVERYBODY: [&str; 2] = ["system:authenticated", "system:serviceaccounts"];
-
-/// The parts of a spec that have an author, and where they are.
-const PARTS: [(&str, &[&str]); 6] = [
-    ("template", &["/template", "/volumeClaimTemplates"]),
-    ("confirm", &["/release/confirm"]),
-    ("abort", &["/release/abort"]),
-    ("retry", &["/release/retry"]),
-    ("rollback", &["/release/rollback"]),
-    ("pause", &["/strategy/pause"]),
-];
 
 /// The authenticated user of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,27 +22,13 @@ pub(crate) struct Who {
     pub(crate) groups: Vec<String>,
 }
 
-/// One entry of the annotation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Stamp {
-    user: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    groups: Vec<String>,
-    at: Timestamp,
-    /// The order itself; absent for a template, which cannot change without a stamp.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    of: Option<Value>,
-}
-
-type Stamps = BTreeMap<String, Stamp>;
-
 /// The annotation as it is to be after a request of `who` that turns the spec `old` into `new`; none when there is nothing to say.
 pub(crate) fn stamped(
     before: Option<&str>,
     old: Option<&Value>,
     new: &Value,
     who: &Who,
-    at: Timestamp,
+    at: Seconds,
 ) -> Option<String> {
     let mut stamps = read(before);
     for (part, pointers) in PARTS {
@@ -95,10 +71,6 @@ fn read(annotation: Option<&str>) -> Stamps {
     annotation.and_then(parse).unwrap_or_default()
 }
 
-fn parse(annotation: &str) -> Option<Stamps> {
-    serde_json::from_str(annotation).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -109,8 +81,8 @@ mod tests {
         Who { user: user.into(), groups: vec!["ops".into(), "system:authenticated".into()] }
     }
 
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
+    fn at(second: i64) -> Seconds {
+        Seconds(second)
     }
 
     fn read_back(text: &str) -> Value {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use cafe_crds::names::{ANNOTATION_AUTHORS, FIELD_MANAGER};
+use cafe_crds::{
+    authors::{self, Stamp},
+    deployment::ReleaseControls,
+    names::{ANNOTATION_AUTHORS, FIELD_MANAGER},
+};
 use cafe_planner::{Text, deployment::Authors};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use serde_json::Value;
 
 /// The paths of the managed fields, from the spec.
 const TEMPLATE: &[&str] = &["f:template"];
@@ -39,10 +42,17 @@ fn owns(entry: &ManagedFieldsEntry, path: &[&str]) -> bool {
 
 /// What the admission webhook has seen goes before what field managers claim. Only where the controller is told that a webhook
 /// guards the annotation: elsewhere anyone could write it.
-pub(crate) fn seen(claimed: Authors, annotations: Option<&BTreeMap<String, String>>) -> Authors {
+pub(crate) fn seen(
+    claimed: Authors,
+    annotations: Option<&BTreeMap<String, String>>,
+    orders: Option<&ReleaseControls>,
+) -> Authors {
     let text = annotations.and_then(|a| a.get(ANNOTATION_AUTHORS));
-    let Some(stamp) = text.and_then(|text| serde_json::from_str::<Value>(text).ok()) else { return claimed };
-    let of = |field: &str| stamp.get(field).and_then(Value::as_str).map(Text::from);
+    let Some(stamps) = text.and_then(|text| authors::parse(text)) else { return claimed };
+    let orders = serde_json::to_value(orders).unwrap_or_default();
+    // One that is for an earlier order was left behind while there was no webhook.
+    let fits = |part: &str, stamp: &&Stamp| stamp.of.is_none() || stamp.of.as_ref() == orders.get(part);
+    let of = |part: &str| stamps.get(part).filter(|s| fits(part, s)).map(|s| Text::from(&*s.user));
     Authors {
         template: of("template").or(claimed.template),
         confirm: of("confirm").or(claimed.confirm),
@@ -80,12 +90,16 @@ mod tests {
     }
 
     #[test]
-    fn what_the_webhook_has_seen_goes_before_claims() {
-        let stamp = BTreeMap::from([(ANNOTATION_AUTHORS.to_owned(), r#"{"confirm":"alice"}"#.to_owned())]);
-        let authors = seen(claimed(&managed()), Some(&stamp));
+    fn what_the_webhook_has_seen_goes_before_claims_but_for_another_order() {
+        let stamp = r#"{"confirm":{"user":"alice","at":"2026-01-01T00:00:00Z","of":"7/2"}}"#;
+        let annotations = BTreeMap::from([(ANNOTATION_AUTHORS.to_owned(), stamp.to_owned())]);
+        let orders =
+            |token: &str| ReleaseControls { confirm: Some(token.into()), ..ReleaseControls::default() };
+        let authors = seen(claimed(&managed()), Some(&annotations), Some(&orders("7/2")));
         assert_eq!(authors.confirm.as_deref(), Some("alice"));
         assert_eq!(authors.template.as_deref(), Some("field manager helm"));
+        assert_eq!(seen(claimed(&managed()), Some(&annotations), Some(&orders("7/3"))), claimed(&managed()));
         let broken = BTreeMap::from([(ANNOTATION_AUTHORS.to_owned(), "{".to_owned())]);
-        assert_eq!(seen(claimed(&managed()), Some(&broken)), claimed(&managed()));
+        assert_eq!(seen(claimed(&managed()), Some(&broken), Some(&orders("7/2"))), claimed(&managed()));
     }
 }

@@ -45,6 +45,11 @@ pub(crate) fn deployment(
     let (name, uid) = identity(&meta)?;
     let spec = object.spec;
     let has_claims = !spec.volume_claim_templates.is_empty();
+    let authors = if trusts_stamps {
+        authors::seen(claimed, meta.annotations.as_ref(), spec.release.as_ref())
+    } else {
+        claimed
+    };
     let (digest, content) =
         contents.store(Content { template: spec.template, claims: spec.volume_claim_templates });
     let deployment = Deployment {
@@ -68,7 +73,7 @@ pub(crate) fn deployment(
             restart_at: spec.restart_at,
         },
         status: object.status.unwrap_or_default(),
-        authors: if trusts_stamps { authors::seen(claimed, meta.annotations.as_ref()) } else { claimed },
+        authors,
     };
     Some((deployment, content))
 }
