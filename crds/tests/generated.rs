@@ -34,7 +34,7 @@ fn root(crd: &Value) -> &Value {
 #[test]
 fn the_committed_definitions_are_up_to_date() {
     for (name, yaml) in generate::crds() {
-        let file = format!("charts/cafe/crds/{name}");
+        let file = format!("charts/cafe/files/crds/{name}");
         assert!(committed(&file) == yaml, "{file} is out of date: run `cargo xtask gen`");
     }
 }

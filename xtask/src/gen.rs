@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use cafe_crds::generate;
 
 /// Where the CustomResourceDefinitions go. The folder holds nothing else.
-const CRDS: &str = "charts/cafe/crds";
+const CRDS: &str = "charts/cafe/files/crds";
 const REFERENCE: &str = "docs/reference/api.md";
 
 /// Write the files made from the API types: the CustomResourceDefinitions and the API reference.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::ground::Ground;
 
-const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/cafe/crds");
+const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/cafe/files/crds");
 const NAMES: [&str; 3] = ["cafedeployments.cafe.dev", "inplacesets.cafe.dev", "cafereleases.cafe.dev"];
 
 #[tokio::test]

@@ -1,0 +1,82 @@
+{{- define "cafe.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "cafe.controller" -}}{{ include "cafe.fullname" . }}-controller{{- end -}}
+{{- define "cafe.webhook" -}}{{ include "cafe.fullname" . }}-webhook{{- end -}}
+
+{{- define "cafe.account" -}}
+{{- default (include "cafe.controller" .) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "cafe.labels" -}}
+app.kubernetes.io/name: cafe
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: cafe
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "cafe.selector" -}}
+app.kubernetes.io/name: cafe
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "cafe.image" -}}
+{{- $image := .Values.image -}}
+{{- $name := $image.repository -}}
+{{- if $image.registry }}{{ $name = printf "%s/%s" $image.registry $image.repository }}{{ end -}}
+{{- if $image.digest -}}
+{{ $name }}@{{ $image.digest }}
+{{- else -}}
+{{ $name }}:{{ default .Chart.AppVersion $image.tag }}
+{{- end -}}
+{{- end -}}
+
+{{- /* What makes the certificate: own, files. */ -}}
+{{- define "cafe.certificateFromFiles" -}}
+{{- if or .Values.webhook.certManager.enabled .Values.webhook.existingSecret.name }}true{{ end -}}
+{{- end -}}
+
+{{- define "cafe.certificateSecret" -}}
+{{- if .Values.webhook.existingSecret.name -}}
+{{ .Values.webhook.existingSecret.name }}
+{{- else -}}
+{{ default (printf "%s-certificate" (include "cafe.webhook" .)) .Values.webhook.certificateSecret }}
+{{- end -}}
+{{- end -}}
+
+{{- define "cafe.spread" -}}
+- maxSkew: 1
+  topologyKey: kubernetes.io/hostname
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels:
+{{ include "cafe.selector" .root | indent 6 }}
+      app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- /* What all entries of the webhook share. */ -}}
+{{- define "cafe.hook" -}}
+admissionReviewVersions: [v1]
+sideEffects: None
+matchPolicy: Equivalent
+timeoutSeconds: {{ .hook.timeoutSeconds }}
+clientConfig:
+  {{- $client := deepCopy .client }}
+  {{- $_ := set $client.service "path" .path }}
+  {{- toYaml $client | nindent 2 }}
+{{- end -}}
