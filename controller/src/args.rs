@@ -20,6 +20,38 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Watch the cluster and carry out releases until told to stop (SIGTERM).
     Run(RunArgs),
+    /// Play a release with a gate in this cluster and clean up; `helm test` does so.
+    SelfTest(SelfTestArgs),
+    /// Do nothing until told to stop (SIGTERM): the pods of the self-test run this.
+    StandBy,
+}
+
+/// Settings of `cafe-controller self-test`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SelfTestArgs {
+    /// Kubeconfig to use; without it, KUBECONFIG, ~/.kube/config, then the pod's service account.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+
+    /// Namespace to play in.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+    pub(crate) namespace: String,
+
+    /// Name of the CafeDeployment that is made and deleted.
+    #[arg(long, default_value = "cafe-self-test")]
+    pub(crate) name: String,
+
+    /// Image of its pods: one that holds /cafe-controller.
+    #[arg(long)]
+    pub(crate) image: String,
+
+    /// Secret with the password of the image's registry.
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) pull_secret: Vec<String>,
+
+    /// Seconds that each step may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub(crate) patience: u64,
 }
 
 /// Settings of `cafe-controller run`.
@@ -101,6 +133,7 @@ mod tests {
         let line = ["cafe-controller", "run"].iter().chain(args);
         Cli::try_parse_from(line).map(|cli| match cli.command {
             Command::Run(run) => run,
+            other => panic!("{other:?}"),
         })
     }
 

@@ -11,6 +11,7 @@ mod metrics;
 mod observe;
 mod report;
 mod run;
+mod selftest;
 mod watch;
 mod world;
 
@@ -20,14 +21,23 @@ use tracing_subscriber::EnvFilter;
 use args::{Cli, Command, LogFormat, RunArgs};
 
 fn main() -> anyhow::Result<()> {
-    let Command::Run(args) = Cli::parse().command;
-    log(&args)?;
+    let command = Cli::parse().command;
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
     // One thread owns the world: handing work between threads costs more than the work.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run::run(args))
+    match command {
+        Command::Run(args) => {
+            log(&args)?;
+            runtime.block_on(run::run(args))
+        }
+        Command::SelfTest(args) => runtime.block_on(selftest::run(&args)),
+        Command::StandBy => {
+            runtime.block_on(run::told_to_stop());
+            Ok(())
+        }
+    }
 }
 
 fn log(args: &RunArgs) -> anyhow::Result<()> {

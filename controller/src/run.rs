@@ -82,7 +82,8 @@ fn elect(
     (claim, Some(tokio::spawn(election.run(stop))))
 }
 
-async fn told_to_stop() {
+/// Waits for SIGTERM or SIGINT.
+pub(crate) async fn told_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {

@@ -4,6 +4,7 @@
 mod admit;
 mod args;
 mod certificate;
+mod clock;
 mod habits;
 mod metrics;
 mod run;

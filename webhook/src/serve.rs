@@ -10,12 +10,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::{
     admit::{self, Ask},
     certificate::Served,
+    clock,
     metrics::Metrics,
 };
 
@@ -79,8 +79,7 @@ async fn answer(desk: &Desk, ask: Ask, request: Request) -> Result<(bool, Vec<u8
     }
     let body = read(request.into_body()).await?;
     let bad = |message: String| (StatusCode::BAD_REQUEST, "unreadable", message);
-    let review =
-        admit::answer(ask, &body, &desk.controller, Timestamp::now()).map_err(|e| bad(e.to_string()))?;
+    let review = admit::answer(ask, &body, &desk.controller, clock::now()).map_err(|e| bad(e.to_string()))?;
     let allowed = review.response.as_ref().is_some_and(|response| response.allowed);
     let body = serde_json::to_vec(&review).map_err(|e| bad(e.to_string()))?;
     Ok((allowed, body))
@@ -121,5 +120,129 @@ async fn scrape(State((_, metrics)): State<(Served, Metrics)>) -> Response {
     match metrics.encode() {
         Ok(text) => ([(CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Method;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn ask(method: Method, path: &str, kind: &str, body: Body) -> (StatusCode, String) {
+        let request =
+            Request::builder().method(method).uri(path).header(CONTENT_TYPE, kind).body(body).unwrap();
+        let response = reviews("controller", Metrics::default()).oneshot(request).await.unwrap();
+        let code = response.status();
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (code, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    async fn code(kind: &str, body: impl Into<Body>) -> u16 {
+        ask(Method::POST, "/validate", kind, body.into()).await.0.as_u16()
+    }
+
+    fn review(object: &Value, old: &Value) -> String {
+        json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "u1", "operation": if old.is_null() { "CREATE" } else { "UPDATE" }, "name": "web", "namespace": "shop",
+                "kind": { "group": "cafe.dev", "version": "v1alpha1", "kind": "CafeDeployment" },
+                "resource": { "group": "cafe.dev", "version": "v1alpha1", "resource": "cafedeployments" },
+                "userInfo": { "username": "alice" }, "object": object, "oldObject": old,
+            },
+        })
+        .to_string()
+    }
+
+    #[tokio::test]
+    async fn what_is_no_review_gets_the_code_that_says_why() {
+        assert_eq!(code("application/json", "{").await, 400);
+        assert_eq!(code("application/json", "{}").await, 400);
+        assert_eq!(code("text/plain", "{}").await, 415);
+        assert_eq!(code("application/json; charset=utf-8", "[]").await, 400);
+        assert_eq!(code("application/json", vec![b' '; MOST_BYTES + 1]).await, 413);
+        assert_eq!(ask(Method::GET, "/validate", "application/json", Body::empty()).await.0, 405);
+        assert_eq!(ask(Method::POST, "/other", "application/json", Body::empty()).await.0, 404);
+    }
+
+    #[tokio::test]
+    async fn an_object_as_large_as_etcd_takes_is_judged() {
+        let mut object = json!({
+            "apiVersion": "cafe.dev/v1alpha1", "kind": "CafeDeployment", "metadata": { "name": "web" },
+            "spec": { "selector": {}, "template": { "spec": { "containers": [{ "name": "app", "image": "a:1" }] } } },
+        });
+        object["spec"]["template"]["metadata"]["annotations"]["notes"] = json!("x".repeat(1024 * 1024));
+        let (code, answer) =
+            ask(Method::POST, "/validate", "application/json", review(&object, &object).into()).await;
+        assert_eq!((code.as_u16(), answer.contains("\"allowed\":true")), (200, true), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+        let never =
+            Body::from_stream(futures::stream::pending::<Result<axum::body::Bytes, std::io::Error>>());
+        assert_eq!(code("application/json", never).await, 408);
+    }
+
+    const NAMES: &[&str] = &[
+        "spec",
+        "release",
+        "confirm",
+        "template",
+        "containers",
+        "metadata",
+        "annotations",
+        "status",
+        "name",
+        "cafe.dev/authors",
+    ];
+
+    /// Values as a client may make them up, here and there with a name that means something.
+    fn anything() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[0-9]{1,3}/([0-9]{1,3}|all)".prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 40, 5, |inner| {
+            let name = prop_oneof![proptest::sample::select(NAMES).prop_map(str::to_owned), "[a-z]{1,6}"];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(name, inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn random_object() -> impl Strategy<Value = Value> {
+        (anything(), anything(), anything(), any::<bool>()).prop_map(|(spec, status, metadata, plain)| {
+            let metadata = if plain { json!({ "name": "web" }) } else { metadata };
+            json!({ "apiVersion": "cafe.dev/v1alpha1", "kind": "CafeDeployment", "metadata": metadata, "spec": spec, "status": status })
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_500))]
+        #[test]
+        fn ten_thousand_made_up_reviews_are_all_answered(object in random_object(), old in random_object()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            for path in ["/validate", "/stamp"] {
+                for old in [&old, &Value::Null] {
+                    let body = review(&object, old).into();
+                    let (code, answer) = runtime.block_on(ask(Method::POST, path, "application/json", body));
+                    prop_assert!(code == 200 || code == 400, "{code} {answer}");
+                    if code == 200 {
+                        let answer: Value = serde_json::from_str(&answer).unwrap();
+                        prop_assert_eq!(&answer["response"]["uid"], "u1");
+                    }
+                }
+            }
+        }
     }
 }

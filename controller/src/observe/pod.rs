@@ -245,7 +245,7 @@ mod tests {
 
     use super::*;
 
-    fn read(spec: Value, status: Value) -> Pod {
+    fn read(spec: &Value, status: &Value) -> Pod {
         let object = json!({
             "metadata": { "name": "web-1", "uid": "6f1cbb4e-0a1c-4b5e-8a63-0c7d6a0e2f11", "resourceVersion": "7" },
             "spec": spec, "status": status,
@@ -258,7 +258,7 @@ mod tests {
             { "type": "Ready", "status": "False", "reason": reason },
             { "type": "ContainersReady", "status": containers_ready },
         ]);
-        read(json!({ "containers": [] }), json!({ "conditions": conditions }))
+        read(&json!({ "containers": [] }), &json!({ "conditions": conditions }))
     }
 
     #[test]
@@ -273,11 +273,11 @@ mod tests {
         let waiting =
             |name: &str, reason: &str| json!({ "name": name, "state": { "waiting": { "reason": reason } } });
         let pod = read(
-            json!({
+            &json!({
                 "containers": [{ "name": "app" }],
                 "initContainers": [{ "name": "proxy", "restartPolicy": "Always" }, { "name": "migrate" }, { "name": "seed" }],
             }),
-            json!({ "initContainerStatuses": [
+            &json!({ "initContainerStatuses": [
                 waiting("proxy", "ImagePullBackOff"), waiting("migrate", "CrashLoopBackOff"), waiting("seed", "PodInitializing"),
             ] }),
         );

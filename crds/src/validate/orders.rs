@@ -121,7 +121,7 @@ mod tests {
         })
     }
 
-    fn judged(release: &Value, orders: Value) -> Verdict {
+    fn judged(release: &Value, orders: &Value) -> Verdict {
         let old = object(&json!({}), &json!({ "status": { "release": release } }));
         let new = object(&json!({}), &json!({ "spec": { "release": orders } }));
         let mut verdict = Verdict::default();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn confirmed(token: &str) -> Verdict {
-        judged(&release("WaitingForConfirmation", Some("7/2")), json!({ "confirm": token }))
+        judged(&release("WaitingForConfirmation", Some("7/2")), &json!({ "confirm": token }))
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
             let found = confirmed(token).problems;
             assert!(found[0].message.contains("has gates 1 to 3 and waits at \"7/2\""), "{token}: {found:?}");
         }
-        let early = judged(&release("Executing", None), json!({ "confirm": "7/2" })).problems;
+        let early = judged(&release("Executing", None), &json!({ "confirm": "7/2" })).problems;
         assert!(early[0].message.contains("group 2 is in hand"), "{early:?}");
     }
 
@@ -166,11 +166,11 @@ mod tests {
             json!({ "retry": "9" }),
             json!({ "rollback": { "abandon": 8, "to": 6 } }),
         ] {
-            assert_eq!(judged(&running, orders.clone()).problems.len(), 1, "{orders}");
+            assert_eq!(judged(&running, &orders).problems.len(), 1, "{orders}");
         }
-        let over = judged(&release("Completed", None), json!({ "abort": "7" }));
+        let over = judged(&release("Completed", None), &json!({ "abort": "7" }));
         assert!(over.problems.is_empty() && over.warnings.len() == 1, "{over:?}");
-        assert_eq!(judged(&running, json!({ "rollback": { "abandon": 7, "to": 6 } })), Verdict::default());
+        assert_eq!(judged(&running, &json!({ "rollback": { "abandon": 7, "to": 6 } })), Verdict::default());
     }
 
     #[test]

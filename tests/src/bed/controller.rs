@@ -46,6 +46,14 @@ pub fn build_example(package: &str) -> Result<PathBuf> {
     build_binary(command, package, package)
 }
 
+/// Builds a program whose binary is named like its package with the given `cargo build`.
+///
+/// # Errors
+/// When it does not compile.
+pub fn build_program(command: Command, package: &str) -> Result<PathBuf> {
+    build_binary(command, package, package)
+}
+
 /// Runs a `cargo build` for one binary of the workspace and returns where cargo put it.
 pub(crate) fn build_binary(mut command: Command, package: &str, name: &str) -> Result<PathBuf> {
     command

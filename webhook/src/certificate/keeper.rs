@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Client,
@@ -14,7 +13,7 @@ use super::{
     Served,
     authority::{self, Store},
 };
-use crate::metrics::Metrics;
+use crate::{clock, metrics::Metrics};
 
 /// How often it looks when all is well.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -78,7 +77,7 @@ impl Keeper {
             Some(store) if !store.bundle.is_empty() => self.publish(&store.bundle).await?,
             _ => false,
         };
-        if let Some(next) = authority::next(store.as_ref(), &self.names, is_published, Timestamp::now())? {
+        if let Some(next) = authority::next(store.as_ref(), &self.names, is_published, clock::now())? {
             self.write(&secrets, found, &next).await?;
             return Ok(false);
         }
