@@ -111,6 +111,8 @@ impl Cluster {
             protectors: BTreeMap::new(),
             bad_images: BTreeMap::new(),
             full_units: Default::default(),
+            rooms: Default::default(),
+            nodes: Default::default(),
             events: Vec::new(),
             once: Default::default(),
             trace: Vec::new(),
@@ -125,6 +127,7 @@ impl Cluster {
             orphans: false,
             landing_late: false,
             lagging_budget: 0,
+            decided_at: None,
             decided: None,
         }
     }
