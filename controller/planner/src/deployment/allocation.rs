@@ -57,7 +57,7 @@ pub fn allocate_if(s: &Snapshot<'_>, capped: Option<(&str, i32)>) -> Allocation 
             .filter(|(name, _)| name == unit)
             .map(|(_, most)| most)
             .or_else(|| ceiling::of(s, unit)),
-        last: unit_health::is_out(s, unit),
+        last: unit_health::is_short(s, unit),
     };
     let limits: Vec<Limit> = names.iter().map(limit).collect();
     let (replicas, pins_fit) = split_within(spec.replicas, &names, &spec.topology.unit_replicas, &limits);
@@ -71,7 +71,7 @@ pub struct Limit {
     pub today: i32,
     /// The most that it is given, unless there is no room elsewhere.
     pub ceiling: Option<i32>,
-    /// It has no Ready nodes to speak of: what does not divide evenly goes to others first.
+    /// It is short of nodes: what does not divide evenly goes to others first.
     pub last: bool,
 }
 

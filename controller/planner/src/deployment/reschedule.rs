@@ -43,7 +43,7 @@ pub fn plan(s: &Snapshot<'_>, sizes: &Allocation, plan: &mut Plan) {
         }
         let overdue = view.census.unschedulable_since(due);
         // Where some of the places would go to a unit that takes none, a single one may not.
-        let some = [overdue.min(s.budget()), 1].into_iter().filter(|n| *n <= overdue);
+        let some = [overdue.min(s.budget()), 1].into_iter().filter(|n| (1..=overdue).contains(n));
         let Some((moved, receivers)) = some.into_iter().find_map(|n| Some((n, takers(s, sizes, view, n)?)))
         else {
             continue;

@@ -26,6 +26,12 @@ pub fn is_out(s: &Snapshot<'_>, unit: &str) -> bool {
     is_in_outage(s, unit) || nodes(s, unit).is_some_and(|n| n.nodes == 0)
 }
 
+/// Whether further pods had better go elsewhere: the unit is out, or has pods already that wait for a node.
+#[must_use]
+pub fn is_short(s: &Snapshot<'_>, unit: &str) -> bool {
+    is_out(s, unit) || s.unit(unit).is_some_and(|u| u.census.nodeless > 0)
+}
+
 /// Units without any node, or else those all of whose nodes are not Ready.
 #[must_use]
 pub fn without_nodes(s: &Snapshot<'_>) -> Option<Problem> {
@@ -84,6 +90,5 @@ pub fn closed(s: &Snapshot<'_>, unit: &str) -> Option<&'static str> {
     if is_out(s, unit) {
         return Some("has too few Ready nodes");
     }
-    let nodeless = s.unit(unit).is_some_and(|u| u.census.nodeless > 0);
-    nodeless.then_some("has pods without a node itself")
+    is_short(s, unit).then_some("has pods without a node itself")
 }

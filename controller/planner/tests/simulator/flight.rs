@@ -19,7 +19,7 @@ pub struct Flying {
     pub orphaned: bool,
     /// Resource version of the CafeDeployment when it left.
     pub sent_at: u64,
-    /// When it left.
+    /// When the oldest figures were taken that it was decided on.
     pub at: Seconds,
     /// What its set was told when it was decided.
     pub decided: Option<Orders>,
@@ -57,12 +57,19 @@ fn on(action: &set::Action) -> Option<&On> {
 impl Cluster {
     /// Runs one planner and sends what it asks for.
     pub fn send(&mut self, planner: Planner) {
-        let (sent_at, at) = (self.deployment.rv, self.now.wall);
+        let sent_at = self.deployment.rv;
+        // Its figures may be older than the decision.
+        let at = self.memory.counted.values().copied().min().unwrap_or(self.now.wall);
         match self.ask(planner) {
             Asked::Deployment(plan) => {
                 plan.notices.into_iter().for_each(|e| self.tell(e));
-                let fly =
-                    |step| Flying { write: Write::Deployment(step), orphaned: false, sent_at, at, decided: None };
+                let fly = |step| Flying {
+                    write: Write::Deployment(step),
+                    orphaned: false,
+                    sent_at,
+                    at,
+                    decided: None,
+                };
                 self.flying.extend(plan.steps.into_iter().map(fly));
             }
             Asked::Set(uid, plan) => {

@@ -122,7 +122,8 @@ impl Cluster {
         // What has come into service since the write was decided could not be known.
         let known = |p: &&SimPod| self.decided_at.is_none_or(|at| p.pod.ready_since < Some(at));
         let serving = len(self.pods_of(set.uid).filter(|p| p.pod.in_service()).filter(known));
-        let (nodes, ready) = self.nodes.get(unit_of(set)).copied().unwrap_or_default();
+        let prompt = self.decided_at.is_none();
+        let (nodes, ready) = self.nodes.get(unit_of(set)).copied().filter(|_| prompt).unwrap_or_default();
         self.judge(
             &set.name,
             rules::s13(&rules::Move {
@@ -135,7 +136,12 @@ impl Cluster {
             }),
         );
         let budget = self.budget().max(self.lagging_budget);
-        assert!(had - ceiling <= budget, "{} places at once, budget {budget}\n{}", had - ceiling, self.story());
+        assert!(
+            had - ceiling <= budget,
+            "{} places at once, budget {budget}\n{}",
+            had - ceiling,
+            self.story()
+        );
     }
 
     fn check_spec(&self, before: Option<&Set>, spec: &SetSpec) {

@@ -25,6 +25,7 @@ impl Cluster {
                     plan.drained.contains(pod) || self.pods.get(pod).is_some_and(|p| p.set != uid)
                 });
                 self.memory.censuses.insert(uid, plan.census.clone());
+                self.memory.counted.insert(uid, self.now.wall);
                 Asked::Set(uid, Box::new(plan))
             }
         }

@@ -68,6 +68,8 @@ pub struct Memory {
     pub proofs: HashMap<Uid, (Op, Millis)>,
     pub written: HashMap<Uid, Millis>,
     pub censuses: HashMap<Uid, Census>,
+    /// When each census was taken.
+    pub counted: HashMap<Uid, Seconds>,
 }
 
 /// How a load balancer's controller behaves.
