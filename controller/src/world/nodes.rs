@@ -76,9 +76,9 @@ impl Nodes {
                 let Some(counts) = self.counts.get_mut(key) else { continue };
                 let count = counts.entry(value.clone()).or_default();
                 if adds {
-                    count.add(record.ready)
+                    count.add(record.ready);
                 } else {
-                    count.subtract(record.ready)
+                    count.subtract(record.ready);
                 }
                 if count.nodes == 0 {
                     counts.remove(value);
