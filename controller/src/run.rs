@@ -43,7 +43,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let (stop, stopped) = signal::channel(false);
     let (claim, election) = elect(&args, &client, stopped);
 
-    let watches = watch::KINDS * args.watch_namespaces.len().max(1);
+    let watches = watch::count(args.watch_namespaces.len());
     let engine = Engine::new(Parts {
         frames: watch::all(&client, &args.watch_namespaces, streaming),
         reporter: Reporter::new(client.clone(), args.identity.clone()),

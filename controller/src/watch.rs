@@ -16,7 +16,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use crate::observe::slim::{
-    DeploymentObject, PodObject, ReleaseObject, RevisionObject, SetObject, SliceObject,
+    DeploymentObject, NodeObject, PodObject, ReleaseObject, RevisionObject, SetObject, SliceObject,
 };
 
 /// One frame of one watch.
@@ -45,6 +45,8 @@ pub(crate) enum Observed {
     Pod(Event<PodObject>),
     /// An EndpointSlice.
     Slice(Event<SliceObject>),
+    /// A node.
+    Node(Event<NodeObject>),
     /// The watch of this kind broke; it starts again by itself.
     Broken(&'static str, Box<watcher::Error>),
 }
@@ -71,11 +73,19 @@ pub(crate) fn all(client: &Client, namespaces: &[String], streaming: bool) -> Fr
         frames.push(watch(client, scope, streaming, "pods", Observed::Pod));
         frames.push(watch(client, scope, streaming, "endpointslices", Observed::Slice));
     }
+    frames.push(follow(Api::all(client.clone()), None, streaming, "nodes", Observed::Node));
     frames
 }
 
-/// How many kinds are watched, in each scope.
-pub(crate) const KINDS: usize = 6;
+/// How many kinds are watched in each scope.
+const NAMESPACED: usize = 6;
+/// How many kinds without a namespace are watched.
+const CLUSTER_WIDE: usize = 1;
+
+/// How many watches there are in these namespaces or (none given) in all.
+pub(crate) const fn count(namespaces: usize) -> usize {
+    NAMESPACED * if namespaces == 0 { 1 } else { namespaces } + CLUSTER_WIDE
+}
 
 fn watch<K>(
     client: &Client,
@@ -96,6 +106,19 @@ where
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
+    follow(api, scope, streaming, kind, observed)
+}
+
+fn follow<K>(
+    api: Api<K>,
+    scope: Option<&str>,
+    streaming: bool,
+    kind: &'static str,
+    observed: fn(Event<K>) -> Observed,
+) -> BoxStream<'static, Frame>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+{
     let config = watcher::Config::default().timeout(WATCH_SECONDS);
     let config = if streaming { config.streaming_lists() } else { config };
     let frames = watcher(api, config).default_backoff();

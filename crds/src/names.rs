@@ -38,6 +38,8 @@ pub const ANNOTATION_OLDER_REVISIONS: &str = "cafe.dev/older-revisions";
 pub const ANNOTATION_AUTHORS: &str = "cafe.dev/authors";
 /// InPlaceSet annotation: the largest number of pods the allocator gives to this unit.
 pub const ANNOTATION_CEILING: &str = "cafe.dev/ceiling";
+/// InPlaceSet annotation: the topology (a fingerprint of it) that the ceiling was made for; under any other it does not count.
+pub const ANNOTATION_CEILING_TOPOLOGY: &str = "cafe.dev/ceiling-topology";
 /// InPlaceSet annotation: rewritten after a change of the writing replica, so that no write of the former one can land.
 pub const ANNOTATION_FENCE: &str = "cafe.dev/fence";
 /// Pod annotation, written by people and tools: keep this pod out of traffic.

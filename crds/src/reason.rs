@@ -108,6 +108,14 @@ words! {
     CREATE_FAILED = "CreateFailed";
     /// `podUpdatePolicy: InPlaceOnly` holds pods whose change cannot go in place.
     IN_PLACE_ONLY = "InPlaceOnly";
+    /// No node carries the label value of a unit.
+    NO_NODES = "NoNodes";
+    /// A unit has nodes, and none of them is Ready.
+    UNIT_LOST = "UnitLost";
+    /// Pods find no node in their unit, and no other unit may take them.
+    NO_ROOM = "NoRoom";
+    /// A unit has given places to other units and keeps a ceiling.
+    UNIT_CAPPED = "UnitCapped";
 }
 
 #[cfg(test)]

@@ -140,8 +140,8 @@ pub struct Pod {
     pub terminating: bool,
     /// Has a node.
     pub scheduled: bool,
-    /// The scheduler finds no node for it.
-    pub unschedulable: bool,
+    /// Since when the scheduler finds no node for it; none while it has not said so.
+    pub unschedulable: Option<Seconds>,
     /// Phase.
     pub phase: Phase,
     /// The serving gate.

@@ -10,7 +10,10 @@ use cafe_crds::{
 };
 use cafe_planner::{
     apportion::{evenly, largest_remainder},
-    deployment::{allocation::split, groups},
+    deployment::{
+        allocation::{Limit, split, split_within},
+        groups,
+    },
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 
@@ -204,5 +207,70 @@ fn a_split_that_has_been_made_is_made_again() {
             let (again, _) = split(total, &refs, &BTreeMap::new(), &first);
             assert_eq!(first, again);
         }
+    }
+}
+
+fn limit() -> impl Strategy<Value = Limit> {
+    (0..60i32, prop::option::of(0..60i32), any::<bool>()).prop_map(|(today, ceiling, last)| Limit {
+        today,
+        ceiling,
+        last,
+    })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn ceilings_hold_as_long_as_there_is_room_and_the_sum_always_does(
+        total in 0..200i32,
+        limits in prop::collection::vec(limit(), 1..7),
+        pin in prop::option::of(0..40i32),
+        done in any::<u8>(),
+    ) {
+        let names = names(limits.len());
+        let refs: Vec<&str> = names.iter().map(String::as_str).collect();
+        let pins: BTreeMap<_, _> = pin.iter().map(|n| (names[0].clone(), IntOrPercent::Int(*n))).collect();
+        let (parts, fit) = split_within(total, &refs, &pins, &limits);
+        prop_assert_eq!(parts.iter().sum::<i32>(), total);
+        prop_assert!(parts.iter().all(|p| *p >= 0));
+        // What is half carried out comes out the same.
+        let now = |(i, l): (usize, &Limit)| Limit { today: if done >> i & 1 == 1 { parts[i] } else { l.today }, ..*l };
+        let now: Vec<Limit> = limits.iter().enumerate().map(now).collect();
+        prop_assert_eq!(&split_within(total, &refs, &pins, &now).0, &parts);
+        if !fit {
+            return Ok(());
+        }
+        prop_assert!(pin.is_none_or(|n| parts[0] == n), "a pinned unit has no ceiling");
+        let free: Vec<usize> = (usize::from(pin.is_some())..limits.len()).collect();
+        let wanted = total - pin.unwrap_or(0);
+        let ceiling = |i: &usize| limits[*i].ceiling.unwrap_or(i32::MAX);
+        let room = free.iter().fold(0, |sum: i32, i| sum.saturating_add(ceiling(i)));
+        for i in &free {
+            if room >= wanted {
+                prop_assert!(parts[*i] <= ceiling(i), "{parts:?} {limits:?}");
+            } else {
+                prop_assert!(parts[*i] >= ceiling(i), "{parts:?} {limits:?}");
+            }
+            // One that is below its ceiling has no less than any other, but for what does not divide.
+            for k in &free {
+                if parts[*i] < ceiling(i) && room >= wanted {
+                    prop_assert!(parts[*k] <= parts[*i] + 1, "{parts:?} {limits:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_ceiling_that_nothing_reaches_changes_nothing(
+        total in 0..100i32,
+        today in prop::collection::vec(0..60i32, 1..7),
+    ) {
+        let names = names(today.len());
+        let refs: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (plain, _) = split(total, &refs, &BTreeMap::new(), &today);
+        let limits: Vec<Limit> =
+            today.iter().map(|today| Limit { today: *today, ceiling: Some(total), last: false }).collect();
+        prop_assert_eq!(split_within(total, &refs, &BTreeMap::new(), &limits).0, plain);
     }
 }

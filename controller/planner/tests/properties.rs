@@ -5,7 +5,7 @@
 mod simulator;
 
 use cafe_crds::{
-    deployment::{OnFailure, PodUpdatePolicy, Strategy as Release, UpgradeType},
+    deployment::{AutoReschedule, OnFailure, PodUpdatePolicy, Strategy as Release, UpgradeType},
     intstr::IntOrPercent,
     time::Seconds,
     traffic::OnDrainTimeout,
@@ -59,6 +59,13 @@ enum Chance {
     GroupScaleOut(bool),
     DeleteSet(usize),
     LoseStatus,
+    /// A unit has room for so many pods, or for any number.
+    Room(usize, Option<usize>),
+    /// Of the nodes of a unit so many are Ready.
+    Nodes(usize, u32),
+    Reschedule(bool, i32),
+    /// Somebody takes a ceiling off, or writes one.
+    Ceiling(usize, Option<i32>),
 }
 
 fn amount() -> impl Strategy<Value = IntOrPercent> {
@@ -106,6 +113,10 @@ fn chance() -> impl Strategy<Value = Chance> {
         1 => any::<bool>().prop_map(C::GroupScaleOut),
         1 => any::<usize>().prop_map(C::DeleteSet),
         1 => Just(C::LoseStatus),
+        3 => (0..4usize, prop::option::of(0..6usize)).prop_map(|(unit, room)| C::Room(unit, room)),
+        1 => (0..4usize, 0..3u32).prop_map(|(unit, ready)| C::Nodes(unit, ready)),
+        2 => (any::<bool>(), 0..4i32).prop_map(|(on, delay)| C::Reschedule(on, delay)),
+        1 => (0..4usize, prop::option::of(0..5i32)).prop_map(|(unit, pods)| C::Ceiling(unit, pods)),
     ]
 }
 
@@ -285,10 +296,27 @@ fn happen(cluster: &mut Cluster, template: &mut Template, chance: &Chance) {
                 cluster.lose_status();
             }
         }
+        C::Room(unit, room) => {
+            let unit = unit_name(*unit);
+            match room {
+                Some(room) => drop(cluster.rooms.insert(unit, *room)),
+                None => drop(cluster.rooms.remove(&unit)),
+            }
+        }
+        C::Nodes(unit, ready) => drop(cluster.nodes.insert(unit_name(*unit), (2, *ready))),
+        C::Reschedule(enable, initial_delay_seconds) => {
+            let auto = AutoReschedule { enable: *enable, initial_delay_seconds: *initial_delay_seconds };
+            cluster.edit(|spec| spec.topology.auto_reschedule = Some(auto));
+        }
+        C::Ceiling(unit, pods) => cluster.write_ceiling(&unit_name(*unit), *pods),
     }
     if matches!(chance, C::Image(_) | C::Metadata(_) | C::Rest(_)) {
         cluster.apply_template(*template);
     }
+}
+
+fn unit_name(i: usize) -> String {
+    cells(i + 1).values.pop().unwrap()
 }
 
 fn newest(cluster: &Cluster) -> i64 {
@@ -312,6 +340,8 @@ fn end_well(cluster: &mut Cluster) {
     cluster.full_units.clear();
     cluster.pods.values_mut().for_each(|p| p.sick = false);
     cluster.protectors.values_mut().for_each(|p| *p = Protector::Prompt);
+    cluster.rooms.clear();
+    cluster.nodes.clear();
     let pods: Vec<_> = cluster.pods.keys().copied().collect();
     for uid in pods {
         cluster.edit_pod(uid, |pod| pod.offline = false);

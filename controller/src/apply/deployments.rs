@@ -2,7 +2,10 @@
 
 use cafe_crds::{
     inplaceset::InPlaceSetSpec,
-    names::{ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME, GROUP, LABEL_UNIT, VERSION},
+    names::{
+        ANNOTATION_CEILING, ANNOTATION_CEILING_TOPOLOGY, ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME,
+        GROUP, LABEL_UNIT, VERSION,
+    },
 };
 use cafe_planner::{
     Text,
@@ -96,6 +99,14 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
         Action::TouchSet { name, uid, rv } => {
             let request = fence(&d.namespace, &name, uid, rv);
             of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "TouchSet", request)
+        }
+        Action::CapSet { name, uid, rv, ceiling } => {
+            let most = ceiling.map(|c| c.pods.to_string());
+            let topology = ceiling.and_then(|c| c.topology).map(|print| format!("{print:08x}"));
+            let annotations = json!({ANNOTATION_CEILING: most, ANNOTATION_CEILING_TOPOLOGY: topology});
+            let body = json!({"metadata": metadata(uid, rv, [("annotations", annotations)])});
+            let request = patch(Kind::Set, &d.namespace, &name, "", PatchType::Merge, &body);
+            of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "CapSet", request)
         }
         Action::DeleteSet { name, uid, rv } => {
             let request = delete(Kind::Set, &d.namespace, &name, uid, rv);

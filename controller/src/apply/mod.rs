@@ -118,6 +118,8 @@ pub(crate) async fn fetch(
         Kind::Revision => receive(client, request).await.map(|o| Answer::Revision(Box::new(o))),
         Kind::Pod => receive(client, request).await.map(|o| Answer::Pod(Box::new(o))),
         Kind::Slice => receive(client, request).await.map(Answer::Slices),
+        // Nothing is asked of nodes.
+        Kind::Node => receive::<Value>(client, request).await.map(|_| Answer::Nothing),
     }
 }
 

@@ -36,7 +36,7 @@ fn collection(kind: Kind, namespace: &str) -> String {
     let group = match kind {
         Kind::Deployment | Kind::Set | Kind::Release => format!("/apis/{GROUP}/{VERSION}"),
         Kind::Revision => "/apis/apps/v1".to_owned(),
-        Kind::Pod => "/api/v1".to_owned(),
+        Kind::Pod | Kind::Node => "/api/v1".to_owned(),
         Kind::Slice => "/apis/discovery.k8s.io/v1".to_owned(),
     };
     format!("{group}/namespaces/{namespace}/{}", kind.resource())

@@ -102,6 +102,8 @@ fn lists() -> Vec<Observed> {
         Observed::Pod(Event::InitDone),
         Observed::Slice(Event::Init),
         Observed::Slice(Event::InitDone),
+        Observed::Node(Event::Init),
+        Observed::Node(Event::InitDone),
     ]
 }
 
@@ -118,7 +120,7 @@ fn engine(api: &Api) -> Engine {
         metrics: Metrics::default(),
         health: Arc::default(),
         frames,
-        watches: crate::watch::KINDS,
+        watches: crate::watch::count(0),
         window: 64,
     })
 }

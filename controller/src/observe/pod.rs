@@ -43,7 +43,9 @@ pub(crate) fn record(object: &PodObject, interner: &mut Interner) -> Option<Pod>
         group: label(LABEL_GROUP).and_then(|label| group(label)),
         terminating: meta.deletion_timestamp.is_some(),
         scheduled: object.spec.node_name.is_some(),
-        unschedulable: condition(conditions, "PodScheduled").is_some_and(is_refused),
+        unschedulable: condition(conditions, "PodScheduled")
+            .filter(|c| is_refused(c))
+            .map(|c| seconds(c.last_transition_time.as_ref().or(meta.creation_timestamp.as_ref()))),
         phase: phase(status.phase.as_deref()),
         gate: gate.map_or(Gate::Missing, |c| Gate::parse(&c.status, c.reason.as_deref().unwrap_or_default())),
         gate_since: gate.map_or(Seconds::default(), |c| since(c.last_transition_time.as_ref())),

@@ -2,14 +2,17 @@
 
 use cafe_crds::{
     inplaceset::{InFlight, InPlaceSetStatus},
-    names::{ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME, LABEL_REVISION},
+    names::{
+        ANNOTATION_CEILING, ANNOTATION_CEILING_TOPOLOGY, ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME,
+        LABEL_REVISION,
+    },
     time::Seconds,
 };
 use cafe_planner::{
     deployment::{Chronicle, Deployment, DeploymentSpec},
     identity::{Digest, Uid},
     revision::{Outcome, Revision},
-    set::{Set, SetSpec, snapshot::Entry},
+    set::{Ceiling, Set, SetSpec, snapshot::Entry},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
@@ -99,6 +102,7 @@ pub(crate) fn set(
         generation: meta.generation.unwrap_or_default(),
         owner: controller(meta, "CafeDeployment"),
         deleting: meta.deletion_timestamp.is_some(),
+        ceiling: ceiling(meta),
         spec: SetSpec {
             replicas: spec.replicas,
             selector: spec.selector,
@@ -115,6 +119,14 @@ pub(crate) fn set(
         status,
     };
     Some((set, namespace, content))
+}
+
+/// The annotation by which a unit is capped. What is no number counts as none.
+fn ceiling(meta: &ObjectMeta) -> Option<Ceiling> {
+    let annotation = |key: &str| meta.annotations.as_ref().and_then(|a| a.get(key));
+    let pods = annotation(ANNOTATION_CEILING)?.trim().parse().ok().filter(|pods| *pods >= 0)?;
+    let topology = annotation(ANNOTATION_CEILING_TOPOLOGY);
+    Some(Ceiling { pods, topology: topology.map(|print| u32::from_str_radix(print, 16).unwrap_or_default()) })
 }
 
 fn journal(status: &InPlaceSetStatus) -> Vec<Entry> {

@@ -10,7 +10,10 @@ use cafe_crds::{
 };
 use cafe_planner::deployment::Authors;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
-use kube::{Resource, core::NamespaceResourceScope};
+use kube::{
+    Resource,
+    core::{ClusterResourceScope, NamespaceResourceScope},
+};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -71,9 +74,12 @@ impl<'de> Deserialize<'de> for SignedMeta {
 
 macro_rules! resource {
     ($type:ident, $group:expr, $version:expr, $kind:literal, $plural:literal) => {
+        resource!($type, $group, $version, $kind, $plural, NamespaceResourceScope);
+    };
+    ($type:ident, $group:expr, $version:expr, $kind:literal, $plural:literal, $scope:ty) => {
         impl Resource for $type {
             type DynamicType = ();
-            type Scope = NamespaceResourceScope;
+            type Scope = $scope;
 
             fn kind((): &()) -> Cow<'_, str> {
                 $kind.into()
@@ -183,7 +189,7 @@ pub(crate) struct PodStatus {
     pub(crate) init_container_statuses: Vec<ContainerStatus>,
 }
 
-/// A pod condition.
+/// A condition of a pod or a node.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct PodCondition {
@@ -219,6 +225,22 @@ pub(crate) struct ContainerState {
 #[serde(default)]
 pub(crate) struct Waiting {
     pub(crate) reason: Option<String>,
+}
+
+/// A node.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct NodeObject {
+    pub(crate) metadata: Meta,
+    #[serde(default)]
+    pub(crate) status: NodeStatus,
+}
+resource!(NodeObject, "", "v1", "Node", "nodes", ClusterResourceScope);
+
+/// What is read of a node's status.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeStatus {
+    pub(crate) conditions: Vec<PodCondition>,
 }
 
 /// An EndpointSlice.

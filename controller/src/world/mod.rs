@@ -5,6 +5,7 @@
 
 mod chronicles;
 mod fold;
+mod nodes;
 pub(crate) mod plan;
 mod relist;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::observe::{
     Interner,
     content::{Content, Contents},
 };
+use nodes::Nodes;
 use relist::Relists;
 use writes::Writes;
 
@@ -58,12 +60,14 @@ pub(crate) enum Kind {
     Pod,
     /// EndpointSlices.
     Slice,
+    /// Nodes.
+    Node,
 }
 
 impl Kind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Deployment, Self::Set, Self::Release, Self::Revision, Self::Pod, Self::Slice];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Deployment, Self::Set, Self::Release, Self::Revision, Self::Pod, Self::Slice, Self::Node];
 
     /// Resource name, as in paths and metrics.
     pub(crate) fn resource(self) -> &'static str {
@@ -74,6 +78,7 @@ impl Kind {
             Self::Revision => "controllerrevisions",
             Self::Pod => "pods",
             Self::Slice => "endpointslices",
+            Self::Node => "nodes",
         }
     }
 }
@@ -168,6 +173,7 @@ pub(crate) struct World {
     pub(crate) revisions: HashMap<Uid, RevisionRecord>,
     pub(crate) pods: HashMap<Uid, PodRecord>,
     slices: HashMap<Uid, SliceRecord>,
+    nodes: Nodes,
     sets_of: HashMap<Uid, BTreeSet<Uid>>,
     chronicles_of: HashMap<Uid, BTreeSet<Uid>>,
     revisions_of: HashMap<Uid, BTreeSet<Uid>>,
@@ -268,8 +274,8 @@ impl World {
             Kind::Release => self.chronicles.get(&uid).map(|r| r.chronicle.rv),
             Kind::Revision => self.revisions.get(&uid).map(|r| r.revision.rv),
             Kind::Pod => self.pods.get(&uid).map(|r| r.pod.rv),
-            // Nothing is written to slices, and what they say of a drain is read live.
-            Kind::Slice => None,
+            // Nothing is written to them; what slices say of a drain is read live, and nodes only make a unit wait.
+            Kind::Slice | Kind::Node => None,
         }
     }
 
@@ -282,6 +288,7 @@ impl World {
             Kind::Revision => self.revisions.len(),
             Kind::Pod => self.pods.len(),
             Kind::Slice => self.slices.len(),
+            Kind::Node => self.nodes.len(),
         }
     }
 
@@ -293,6 +300,7 @@ impl World {
     /// Forgets what nothing uses any more: shared texts, contents, what was remembered of owners that are gone.
     pub(crate) fn sweep(&mut self) {
         self.contents.sweep();
+        self.sweep_nodes();
         self.interner.sweep();
         let (sets, deployments) = (&self.sets, &self.deployments);
         self.memory.retain(|owner, _| match owner {

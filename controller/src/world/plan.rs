@@ -111,6 +111,7 @@ impl World {
     }
 
     fn plan_deployment(&mut self, uid: Uid, now: Now) -> Option<deployment::Plan> {
+        self.count_nodes_for(uid);
         let record = self.deployments.get(&uid)?;
         let none = Memory::default();
         let memory = self.memory.get(&Owner::Deployment(uid)).unwrap_or(&none);
@@ -142,6 +143,7 @@ impl World {
             })
             .collect();
         let taken = self.taken_names(record);
+        let nodes = self.nodes.of(&record.deployment.spec.topology);
         let snapshot = deployment::Snapshot {
             now,
             deployment: &record.deployment,
@@ -154,6 +156,7 @@ impl World {
             no_chronicles_until: memory.no_chronicles_until,
             held: &memory.held,
             taken: &taken,
+            nodes: &nodes,
         };
         Some(deployment::plan(&snapshot))
     }
@@ -171,7 +174,7 @@ impl World {
     }
 
     /// The kinds and how many objects of each are held.
-    pub(crate) fn counts(&self) -> [(Kind, usize); 6] {
+    pub(crate) fn counts(&self) -> [(Kind, usize); 7] {
         Kind::ALL.map(|kind| (kind, self.count(kind)))
     }
 }

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    observe::slim::{PodObject, SetObject, SliceObject},
+    observe::slim::{DeploymentObject, NodeObject, PodObject, SetObject, SliceObject},
     watch::{Frame, Observed},
 };
 
@@ -178,4 +178,69 @@ fn pods_of_others_are_not_kept() {
     foreign.metadata.0.owner_references = None;
     pods(&mut world, Event::Apply(foreign));
     assert!(world.pods.is_empty());
+}
+
+fn node(n: u32, rv: u64, cell: &str, ready: &str) -> NodeObject {
+    serde_json::from_value(json!({
+        "metadata": {"name": format!("n{n}"), "uid": uid(n), "resourceVersion": rv.to_string(),
+            "labels": {"cafe.dev/cell": cell, "kubernetes.io/hostname": format!("n{n}")}},
+        "status": {"conditions": [{"type": "Ready", "status": ready, "lastHeartbeatTime": "2026-01-01T00:00:00Z"}]},
+    }))
+    .unwrap()
+}
+
+fn nodes(world: &mut World, event: Event<NodeObject>) {
+    world.fold(Frame { scope: None, event: Observed::Node(event) });
+}
+
+/// A world with a CafeDeployment over CellA that has been planned.
+fn placed() -> (World, Owner) {
+    let mut world = World::default();
+    let object: DeploymentObject = serde_json::from_value(json!({
+        "metadata": {"name": "web", "namespace": "shop", "uid": SET, "resourceVersion": "1"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": {},
+            "topology": {"unitType": "Cell", "values": ["CellA"]}},
+    }))
+    .unwrap();
+    world.see_deployment(object);
+    let owner = Owner::Deployment(SET.parse().unwrap());
+    world.plan(owner, cafe_planner::time::Now::default());
+    world.take_dirty();
+    (world, owner)
+}
+
+fn figures(world: &World) -> Vec<(u32, u32)> {
+    let record = world.deployments.values().next().unwrap();
+    world.nodes.of(&record.deployment.spec.topology).iter().map(|n| (n.nodes, n.ready)).collect()
+}
+
+#[test]
+fn nodes_wake_those_whose_units_they_are_of_and_a_heartbeat_nobody() {
+    let (mut world, owner) = placed();
+    nodes(&mut world, Event::Apply(node(1, 5, "CellA", "True")));
+    assert_eq!((figures(&world), world.take_dirty()), (vec![(1, 1)], [owner].into()));
+    nodes(&mut world, Event::Apply(node(1, 6, "CellA", "True")));
+    nodes(&mut world, Event::Apply(node(2, 7, "CellB", "True")));
+    assert!(!world.is_dirty(), "a heartbeat and a node of another cell");
+    nodes(&mut world, Event::Apply(node(1, 8, "CellA", "Unknown")));
+    assert_eq!((figures(&world), world.take_dirty()), (vec![(1, 0)], [owner].into()));
+    nodes(&mut world, Event::Apply(node(1, 4, "CellA", "True")));
+    assert_eq!(figures(&world), [(1, 0)], "an older version is ignored");
+    nodes(&mut world, Event::Apply(node(2, 9, "CellA", "True")));
+    assert_eq!(figures(&world), [(2, 1)]);
+    world.take_dirty();
+    nodes(&mut world, Event::Delete(node(2, 10, "CellA", "True")));
+    assert_eq!((figures(&world), world.take_dirty()), (vec![(1, 0)], [owner].into()));
+}
+
+#[test]
+fn a_label_key_that_is_asked_for_late_counts_the_nodes_that_were_there() {
+    let mut world = World::default();
+    nodes(&mut world, Event::Apply(node(1, 5, "CellA", "True")));
+    let (mut late, _) = placed();
+    std::mem::swap(&mut late.nodes, &mut world.nodes);
+    late.plan(Owner::Deployment(SET.parse().unwrap()), cafe_planner::time::Now::default());
+    assert_eq!(figures(&late), [(1, 1)]);
+    late.sweep();
+    assert_eq!(figures(&late), [(1, 1)], "what is asked for is kept");
 }

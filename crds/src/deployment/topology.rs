@@ -67,7 +67,8 @@ pub enum UnitType {
 #[serde(rename_all = "camelCase", default)]
 pub struct AutoReschedule {
     /// Give the place of an unschedulable pod to another unit that is neither pinned nor capped. A Ready pod is never moved for
-    /// it, and nothing moves back by itself. Default false.
+    /// it, and nothing moves back by itself: the unit's InPlaceSet keeps the annotation `cafe.dev/ceiling`, the most pods that the unit is
+    /// given, until it is taken off or the topology changes. Default false.
     pub enable: bool,
     /// Seconds that a pod must have been unschedulable. Default 10.
     #[schemars(range(min = 0, max = 86_400))]

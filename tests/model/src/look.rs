@@ -248,6 +248,7 @@ impl Planner {
             // It belongs to a CafeDeployment, which keeps the revisions.
             owner: Some(Uid(2)),
             deleting: false,
+            ceiling: None,
             spec: SetSpec {
                 digest: Digest(u128::from(set.target())),
                 update_strategy: strategy,

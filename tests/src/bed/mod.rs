@@ -16,7 +16,7 @@ mod lifecycle;
 #[cfg(test)]
 mod lifecycle_tests;
 mod lone_controller;
-mod nodes;
+pub(crate) mod nodes;
 mod options;
 mod ports;
 mod process;

@@ -1,6 +1,7 @@
 //! The nodes: objects only, their kubelets are simulated.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -22,7 +23,34 @@ struct Plan {
     name: String,
     cell: String,
     block: u16,
+    /// Pods it has room for.
+    pods: u32,
 }
+
+/// Keeps pods away that do not tolerate it: the nodes that tests add are their own.
+pub(crate) const OWN_TAINT: &str = "sim.cafe.dev/own";
+
+/// Blocks of addresses handed out to nodes that tests of this process added, from the last one down.
+static ADDED: AtomicU16 = AtomicU16::new(0);
+
+/// Adds a Ready node to `cell` with room for so many pods, only for pods that tolerate [`OWN_TAINT`].
+pub(crate) async fn add(client: &Client, name: &str, cell: &str, pods: u32) -> Result<()> {
+    let block = BLOCKS - 1 - ADDED.fetch_add(1, Ordering::Relaxed);
+    let api: Api<Node> = Api::all(client.clone());
+    create(&api, Plan { name: name.into(), cell: cell.into(), block, pods }).await?;
+    taint(&api, name, &[(OWN_TAINT, "NoSchedule")]).await
+}
+
+/// Gives a node exactly these taints, by key and effect.
+pub(crate) async fn taint(api: &Api<Node>, name: &str, taints: &[(&str, &str)]) -> Result<()> {
+    let taints: Vec<_> = taints.iter().map(|(key, effect)| json!({ "key": key, "effect": effect })).collect();
+    let patch = Patch::Merge(json!({ "spec": { "taints": taints } }));
+    api.patch(name, &PatchParams::default(), &patch).await?;
+    Ok(())
+}
+
+/// What every node of a bed has room for.
+const PODS: u32 = 10_000;
 
 /// Creates the nodes that are missing. Those that exist are left as they are.
 pub(super) async fn ensure(client: &Client, options: &Options) -> Result<()> {
@@ -42,7 +70,7 @@ pub(super) async fn ensure(client: &Client, options: &Options) -> Result<()> {
             let Some(block) = free.next() else {
                 bail!("too many nodes: a bed has room for about a thousand")
             };
-            plans.push(Plan { name, cell: cell.clone(), block });
+            plans.push(Plan { name, cell: cell.clone(), block, pods: PODS });
         }
     }
     stream::iter(plans).map(|plan| create(&api, plan)).buffer_unordered(AT_ONCE).try_collect().await
@@ -68,7 +96,7 @@ async fn create(api: &Api<Node>, plan: Plan) -> Result<()> {
 }
 
 fn object(plan: &Plan) -> Result<Node> {
-    let Plan { name, cell, block } = plan;
+    let Plan { name, cell, block, pods: _ } = plan;
     let cidr = pod_cidr(*block);
     let node = json!({
         "apiVersion": "v1",
@@ -88,8 +116,7 @@ fn object(plan: &Plan) -> Result<Node> {
 fn status(plan: &Plan) -> serde_json::Value {
     #[allow(clippy::disallowed_methods)] // A kubelet reads the clock.
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let resources =
-        json!({ "cpu": "10000", "memory": "100Ti", "ephemeral-storage": "100Ti", "pods": "10000" });
+    let resources = json!({ "cpu": "10000", "memory": "100Ti", "ephemeral-storage": "100Ti", "pods": plan.pods.to_string() });
     json!({
         "capacity": resources,
         "allocatable": resources,
@@ -135,7 +162,7 @@ mod tests {
     #[test]
     fn every_block_is_found_again_in_its_node() {
         for block in (0..BLOCKS).filter(|block| !is_service_range(*block)) {
-            let plan = Plan { name: "n".into(), cell: "CellA".into(), block };
+            let plan = Plan { name: "n".into(), cell: "CellA".into(), block, pods: PODS };
             assert_eq!(block_of(&object(&plan).unwrap()), Some(block));
         }
     }

@@ -8,6 +8,7 @@
 //! | `sim.cafe.dev/image-pull-error: "true"` | the next container waits with `ImagePullBackOff` until this is taken off |
 //! | `sim.cafe.dev/crash: "true"` | the next container starts, ends with an error and waits with `CrashLoopBackOff`; it is tried again every 10 s |
 //! | `sim.cafe.dev/same-digest: "true"` | the next container's image has the old imageID (two tags of one digest) |
+//! | `sim.cafe.dev/lost: "true"` | its kubelet is dead: nothing happens to the pod until this is taken off |
 //!
 //! They are read when a container starts (stops, is probed), so they change together with the image in one patch of the
 //! pod. Native sidecars are treated like containers. Durations are written as in Go: `500ms`, `1m30s`.

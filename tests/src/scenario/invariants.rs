@@ -69,6 +69,7 @@ fn event_of(seen: &Seen) -> Option<Event> {
         Kind::Set => Judged::Set,
         Kind::Pod => Judged::Pod,
         Kind::Slice => Judged::Slice,
+        Kind::Node => Judged::Node,
         Kind::Revision | Kind::Event => return None,
     };
     if seen.gone {
@@ -96,7 +97,7 @@ impl Tally {
             }
             Kind::Set if !self.has_deployment => self.replicas = number(&seen.object, "/spec/replicas"),
             Kind::Pod => self.pod(seen, verdict),
-            Kind::Set | Kind::Revision | Kind::Slice | Kind::Event => {}
+            Kind::Set | Kind::Revision | Kind::Slice | Kind::Event | Kind::Node => {}
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod invariants;
 mod manifest;
+mod nodes;
 mod object;
 mod view;
 mod watcher;
@@ -17,6 +18,7 @@ use tokio::sync::OnceCell;
 
 pub use invariants::Verdict;
 pub use manifest::{CONTAINER, image, merge, minimal, solo, web};
+pub use nodes::Cell;
 pub use object::{Container, Gate, Pod, Revision};
 pub use view::View;
 pub(crate) use view::serving;

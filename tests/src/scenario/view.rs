@@ -121,6 +121,19 @@ impl View {
         self.roots().all(|root| condition(root, kind).is_some_and(|c| text(c, "/status") == status))
     }
 
+    /// The reason of a condition of the CafeDeployment, empty when it has none of this type.
+    #[must_use]
+    pub fn reason(&self, kind: &str) -> &str {
+        condition(&self.deployment, kind).map(|c| text(c, "/reason")).unwrap_or_default()
+    }
+
+    /// An annotation of the InPlaceSet of this name, empty when it has none.
+    #[must_use]
+    pub fn set_annotation(&self, set: &str, key: &str) -> &str {
+        let annotations = self.set(set).and_then(|set| set.pointer("/metadata/annotations"));
+        annotations.and_then(|all| all.get(key)).and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// Pods in service whose containers all run an image with this tag, by unit.
     #[must_use]
     pub fn serving(&self, tag: &str) -> BTreeMap<&str, usize> {

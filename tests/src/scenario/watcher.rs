@@ -31,9 +31,12 @@ pub enum Kind {
     Slice,
     /// Events.
     Event,
+    /// Nodes, which are of no namespace.
+    Node,
 }
 
-const KINDS: [Kind; 6] = [Kind::Deployment, Kind::Set, Kind::Revision, Kind::Pod, Kind::Slice, Kind::Event];
+const KINDS: [Kind; 7] =
+    [Kind::Deployment, Kind::Set, Kind::Revision, Kind::Pod, Kind::Slice, Kind::Event, Kind::Node];
 
 impl Kind {
     /// Where objects of this kind are found.
@@ -46,6 +49,7 @@ impl Kind {
             Self::Pod => ("", "v1", "Pod", "pods"),
             Self::Slice => ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
             Self::Event => ("events.k8s.io", "v1", "Event", "events"),
+            Self::Node => ("", "v1", "Node", "nodes"),
         };
         ApiResource::from_gvk_with_plural(&kube::api::GroupVersionKind::gvk(group, version, kind), plural)
     }
@@ -103,7 +107,10 @@ impl Watcher {
         let (told, mut changed) = watch::channel(0);
         let told = Arc::new(told);
         let task = |kind: Kind| {
-            let api = Api::namespaced_with(client.clone(), namespace, &kind.resource());
+            let api = match kind {
+                Kind::Node => Api::all_with(client.clone(), &kind.resource()),
+                _ => Api::namespaced_with(client.clone(), namespace, &kind.resource()),
+            };
             tokio::spawn(follow(kind, api, Arc::clone(&record), Arc::clone(&told)))
         };
         let tasks = KINDS.into_iter().map(task).collect();

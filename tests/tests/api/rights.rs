@@ -72,7 +72,6 @@ async fn the_controller_can_do_nothing_else() {
         &["get", "secrets"][..],
         &["get", "secret", "precious"],
         &["get", "configmaps"],
-        &["get", "nodes"],
         &["create", "namespace", "mine"],
         &["delete", "namespace", &ground.namespace],
         &["get", "clusterroles"],

@@ -10,7 +10,7 @@ use crate::{
     event::Event,
     identity::{RevisionHash, Uid},
     revision::Outcome,
-    set::SetSpec,
+    set::{Ceiling, SetSpec},
     time::Wake,
 };
 
@@ -74,6 +74,17 @@ pub enum Action {
         uid: Uid,
         /// Resource version.
         rv: u64,
+    },
+    /// Write an InPlaceSet's ceiling, or take it off, on exactly this resource version.
+    CapSet {
+        /// Name.
+        name: Text,
+        /// Uid.
+        uid: Uid,
+        /// Resource version.
+        rv: u64,
+        /// The ceiling after the write.
+        ceiling: Option<Ceiling>,
     },
     /// Delete the empty InPlaceSet of a unit that is no more.
     DeleteSet {

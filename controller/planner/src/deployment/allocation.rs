@@ -1,4 +1,4 @@
-//! How many pods each unit has: pinned or even, the sum exact, the fewest moves.
+//! How many pods each unit has: pinned or even, up to its ceiling, the sum exact, the fewest moves.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use cafe_crds::intstr::IntOrPercent;
 
 use crate::{
     apportion::{evenly, largest_remainder},
-    deployment::{Snapshot, UnitView, snapshot::unit_of},
+    deployment::{Snapshot, UnitView, ceiling, snapshot::unit_of, unit_health},
 };
 
 /// The replicas of each unit.
@@ -43,20 +43,58 @@ impl Allocation {
 /// Allocates `spec.replicas` over the units of the topology.
 #[must_use]
 pub fn allocate(s: &Snapshot<'_>) -> Allocation {
+    allocate_if(s, None)
+}
+
+/// Allocates as if a unit had this ceiling.
+#[must_use]
+pub fn allocate_if(s: &Snapshot<'_>, capped: Option<(&str, i32)>) -> Allocation {
     let spec = &s.deployment.spec;
     let names = s.unit_names();
-    let today: Vec<i32> = names.iter().map(|n| s.unit(n).map_or(0, |u| u.set.spec.replicas)).collect();
-    let (replicas, pins_fit) = split(spec.replicas, &names, &spec.topology.unit_replicas, &today);
+    let limit = |unit: &&str| Limit {
+        today: s.unit(unit).map_or(0, |u| u.set.spec.replicas),
+        ceiling: capped
+            .filter(|(name, _)| name == unit)
+            .map(|(_, most)| most)
+            .or_else(|| ceiling::of(s, unit)),
+        last: unit_health::is_short(s, unit),
+    };
+    let limits: Vec<Limit> = names.iter().map(limit).collect();
+    let (replicas, pins_fit) = split_within(spec.replicas, &names, &spec.topology.unit_replicas, &limits);
     Allocation { units: names.into_iter().map(str::to_owned).zip(replicas).collect(), pins_fit }
 }
 
-/// The split itself: pins first, the rest evenly over the other units, each as near as can be to what it has `today`.
+/// What the allocator knows of a unit besides its pin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// The pods that it has been told to have.
+    pub today: i32,
+    /// The most that it is given, unless there is no room elsewhere.
+    pub ceiling: Option<i32>,
+    /// It is short of nodes: what does not divide evenly goes to others first.
+    pub last: bool,
+}
+
+/// The split itself, without ceilings.
 #[must_use]
 pub fn split(
     total: i32,
     names: &[&str],
     pins: &BTreeMap<String, IntOrPercent>,
     today: &[i32],
+) -> (Vec<i32>, bool) {
+    let limits: Vec<Limit> = today.iter().map(|today| Limit { today: *today, ..Limit::default() }).collect();
+    split_within(total, names, pins, &limits)
+}
+
+/// The split itself: pins first, the rest evenly over the other units up to their ceilings, each as near as can be to what it has
+/// today. Pinned units have no ceiling.
+#[must_use]
+pub fn split_within(
+    total: i32,
+    names: &[&str],
+    pins: &BTreeMap<String, IntOrPercent>,
+    limits: &[Limit],
 ) -> (Vec<i32>, bool) {
     let pinned = pinned(total, names, pins);
     let sum: i32 = pinned.iter().flatten().sum();
@@ -67,14 +105,51 @@ pub fn split(
     }
     let mut parts: Vec<i32> = pinned.iter().map(|p| p.unwrap_or(0)).collect();
     let everywhere: Vec<usize> = (0..names.len()).collect();
-    let (open, fits) = if free.is_empty() { (&everywhere, sum == total) } else { (&free, true) };
-    let prefer: Vec<i32> = open.iter().map(|i| today.get(*i).copied().unwrap_or(0)).collect();
-    for (i, extra) in open.iter().zip(evenly(total - sum, &prefer)) {
+    // Pinned units have no ceiling, also when the rest goes to them.
+    let fill = if free.is_empty() { even } else { below };
+    let (mut open, fits) = if free.is_empty() { (everywhere, sum == total) } else { (free, true) };
+    let limit = |i: &usize| limits.get(*i).copied().unwrap_or_default();
+    open.sort_by_key(|i| limit(i).last);
+    let of_open: Vec<Limit> = open.iter().map(limit).collect();
+    for (i, extra) in open.iter().zip(fill(total - sum, &of_open)) {
         if let Some(part) = parts.get_mut(*i) {
             *part += extra;
         }
     }
     (parts, fits)
+}
+
+fn even(total: i32, limits: &[Limit]) -> Vec<i32> {
+    evenly(total, &limits.iter().map(|limit| limit.today).collect::<Vec<_>>())
+}
+
+/// Fills units evenly up to their ceilings; what fits below none of them goes on top, evenly.
+fn below(total: i32, limits: &[Limit]) -> Vec<i32> {
+    let mut parts = vec![None; limits.len()];
+    let mut left = total;
+    loop {
+        let open: Vec<usize> = (0..limits.len()).filter(|i| parts.get(*i) == Some(&None)).collect();
+        let of_open: Vec<Limit> = open.iter().filter_map(|i| limits.get(*i).copied()).collect();
+        let small = left / i32::try_from(open.len().max(1)).unwrap_or(i32::MAX);
+        // By the smaller of the two shares, which today's pods have no part in: a split that is half carried out comes out the same.
+        let is_full = |limit: &Limit| limit.ceiling.is_some_and(|ceiling| ceiling <= small);
+        if !of_open.iter().any(is_full) {
+            for (i, part) in open.iter().zip(even(left, &of_open)) {
+                parts.get_mut(*i).into_iter().for_each(|p| *p = Some(part));
+            }
+            break;
+        }
+        for (i, limit) in open.iter().zip(&of_open).filter(|(_, limit)| is_full(limit)) {
+            let part = limit.ceiling.unwrap_or(0).max(0);
+            left -= part;
+            parts.get_mut(*i).into_iter().for_each(|p| *p = Some(part));
+        }
+    }
+    let parts: Vec<i32> = parts.into_iter().map(Option::unwrap_or_default).collect();
+    let above = |(limit, part): (&Limit, &i32)| Limit { today: (limit.today - part).max(0), ..*limit };
+    let over = total - parts.iter().sum::<i32>();
+    let rest: Vec<Limit> = limits.iter().zip(&parts).map(above).collect();
+    parts.iter().zip(even(over, &rest)).map(|(part, on_top)| part + on_top).collect()
 }
 
 /// The pods each pinned unit asks for; percentages are apportioned together, so that 50% and 50% of 7 make 7.

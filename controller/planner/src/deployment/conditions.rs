@@ -6,7 +6,7 @@ use cafe_crds::{
     reason,
 };
 
-use crate::deployment::{Snapshot, allocation::Allocation, message, scaleout, step::Step};
+use crate::deployment::{Snapshot, allocation::Allocation, message, scaleout, step::Step, unit_health};
 
 /// One condition before it is compared with the one in the status.
 struct Now {
@@ -184,8 +184,13 @@ fn units_healthy(s: &Snapshot<'_>, allocation: &Allocation) -> Now {
     let (healthy, reason, message) = if let (Some(obstacle), Some(reason)) = (message::obstacle(s), stall(s))
     {
         (false, reason, obstacle)
+    } else if let Some((reason, message)) = unit_health::without_nodes(s) {
+        (false, reason, message)
     } else if allocation.pins_fit {
-        (true, reason::ALL_UNITS_HEALTHY, String::new())
+        match unit_health::crowded(s) {
+            Some((reason, message)) => (false, reason, message),
+            None => (true, reason::ALL_UNITS_HEALTHY, String::new()),
+        }
     } else {
         let total = s.deployment.spec.replicas;
         let message = format!(

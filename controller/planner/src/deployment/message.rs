@@ -10,9 +10,9 @@ use cafe_crds::{
 pub use crate::words::pods;
 use crate::{
     deployment::{
-        Snapshot, children, gate, scaleout,
+        Snapshot, children, gate, reschedule, scaleout,
         step::{Kind, Step},
-        waits,
+        unit_health, waits,
     },
     set::census::Trouble,
 };
@@ -131,6 +131,10 @@ fn moving(s: &Snapshot<'_>, step: &Step<'_>, at: &str) -> String {
 
 fn in_trouble(s: &Snapshot<'_>, t: &Trouble) -> String {
     let container = t.container.as_ref().map(|name| format!(", container {name}")).unwrap_or_default();
+    let nodes = || unit_health::without_nodes(s).map(|(_, why)| why).or_else(|| reschedule::no_room(s));
+    if let Some(why) = nodes().filter(|_| t.container.is_none()) {
+        return format!("pod {}: {}; {why}", t.pod, t.reason);
+    }
     format!("pod {}{container}: {}; to see why: {}", t.pod, t.reason, describe_pod(s, &t.pod))
 }
 

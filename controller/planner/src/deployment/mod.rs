@@ -4,11 +4,13 @@
 //! whether people want another one ([`orders`]), how many pods each unit has
 //! ([`allocation`]), which groups there are ([`groups`]), how a release starts ([`start`]), which group is in hand ([`release`]) and whether its gate
 //! may open ([`gate`]) or how it stops ([`stop`]), which orders have to wait ([`waits`]), which pods wait for their group to be created
-//! ([`scaleout`]), what each InPlaceSet is to do ([`children`], [`grants`]), what the status says ([`status`]), and what stays on record of
+//! ([`scaleout`]), what each InPlaceSet is to do ([`children`], [`grants`]), which unit gives places to others because its pods find no node
+//! there ([`reschedule`], [`ceiling`], [`unit_health`]), what the status says ([`status`]), and what stays on record of
 //! it all ([`chronicle`]).
 
 pub mod action;
 pub mod allocation;
+pub mod ceiling;
 pub mod children;
 pub mod chronicle;
 pub mod conditions;
@@ -20,6 +22,7 @@ pub mod message;
 pub mod orders;
 pub mod rebuild;
 pub mod release;
+pub mod reschedule;
 pub mod scaleout;
 pub mod snapshot;
 pub mod start;
@@ -27,12 +30,13 @@ pub mod status;
 pub mod step;
 pub mod stop;
 pub mod target;
+pub mod unit_health;
 pub mod waits;
 
 pub use crate::event::Event;
 pub use action::{Action, Plan};
 pub use chronicle::Chronicle;
-pub use snapshot::{Authors, Deployment, DeploymentSpec, Snapshot, UnitView};
+pub use snapshot::{Authors, Deployment, DeploymentSpec, Snapshot, UnitNodes, UnitView};
 
 /// Decides everything that can be decided about one CafeDeployment now.
 #[must_use]
@@ -54,7 +58,9 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     // A decision is latched in the status before a pod is touched: the InPlaceSets follow what is written, not what
     // is about to be.
     if step.is_latched(s) {
-        children::plan(s, &step, &step.sizes(&allocation), &mut plan);
+        let sizes = step.sizes(&allocation);
+        children::plan(s, &step, &sizes, &mut plan);
+        reschedule::plan(s, &sizes, &mut plan);
     }
     // A restart that lies ahead needs no write before its moment.
     if let Some(at) = s.deployment.spec.restart_at.filter(|at| *at > s.now.wall) {

@@ -11,7 +11,7 @@ use crate::{
     deployment::{
         Snapshot,
         allocation::Allocation,
-        groups,
+        ceiling, groups,
         snapshot::unit_of,
         step::{Kind, Step},
     },
@@ -75,6 +75,7 @@ pub fn follow(
     // A rollback under way brings everything back at once.
     let at_once = kind == Kind::Rollback && !completed && !aborted;
     let sizes = if at_once { allocation.units.clone() } else { sizes(s, Some(release), allocation) };
+    give_places_away(s, &mut release.quota, &sizes);
     release.quota = groups::rescale(&release.quota, &sizes, &allocation.units);
     let free = completed || (!in_groups(s, kind) && !aborted);
     for q in &mut release.quota {
@@ -87,6 +88,18 @@ pub fn follow(
     }
     if !aborted {
         grow(s, &mut release.quota);
+    }
+}
+
+/// A unit that is capped gives places away and keeps its updated pods as long as they fit: over all units no more pods are updated than
+/// before, so no gate is passed, and its pods that find no node can go whichever revision they have.
+fn give_places_away(s: &Snapshot<'_>, quota: &mut [UnitQuota], sizes: &Sizes) {
+    for q in quota {
+        let size = sizes.iter().find(|(unit, _)| *unit == q.name).map_or(0, |(_, n)| *n);
+        let most = ceiling::of(s, &q.name).map(|ceiling| ceiling.max(size));
+        if let Some(most) = most.filter(|most| *most < q.replicas) {
+            (q.replicas, q.updated) = (most, q.updated.min(most));
+        }
     }
 }
 

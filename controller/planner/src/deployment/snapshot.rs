@@ -96,6 +96,17 @@ pub struct UnitView<'a> {
     pub fenced: bool,
 }
 
+/// The nodes that carry the label value of a unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct UnitNodes {
+    /// The unit.
+    pub unit: Text,
+    /// Its nodes.
+    pub nodes: u32,
+    /// Of these, the Ready ones.
+    pub ready: u32,
+}
+
 /// One look at a CafeDeployment.
 #[derive(Clone, Debug)]
 pub struct Snapshot<'a> {
@@ -121,6 +132,9 @@ pub struct Snapshot<'a> {
     pub held: &'a [RevisionHash],
     /// Names of InPlaceSets in its namespace that belong to someone else.
     pub taken: &'a [Text],
+    /// The nodes of each unit, in order. Nothing is known of the nodes of a unit that is not here: it has no placement, or nodes
+    /// are not watched.
+    pub nodes: &'a [UnitNodes],
 }
 
 impl<'a> Snapshot<'a> {

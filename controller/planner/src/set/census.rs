@@ -49,6 +49,10 @@ pub struct Census {
     pub draining: Option<Held>,
     /// Pods that `restartAt` asks to be replaced and that are not yet.
     pub to_restart: i32,
+    /// Live pods that have no node yet.
+    pub nodeless: i32,
+    /// Of these, pods that the scheduler finds no node for: since when, and how many, the longest first.
+    pub unschedulable: Vec<(Seconds, i32)>,
     /// When the oldest live pod was created.
     pub oldest: Option<Seconds>,
     /// The first drain, in order of pod names, that takes too long and that nobody cuts short.
@@ -90,6 +94,27 @@ impl Census {
     #[must_use]
     pub fn has(&self, revision: RevisionHash) -> bool {
         self.revisions.binary_search_by_key(&revision, |s| s.revision).is_ok()
+    }
+
+    /// Pods that the scheduler has found no node for since `when` or longer.
+    #[must_use]
+    pub fn unschedulable_since(&self, when: Seconds) -> i32 {
+        self.unschedulable.iter().take_while(|(since, _)| *since <= when).map(|(_, pods)| pods).sum()
+    }
+
+    /// Since when the pod that is next to wait for a node since later than `when` does.
+    #[must_use]
+    pub fn next_unschedulable(&self, when: Seconds) -> Option<Seconds> {
+        self.unschedulable.iter().map(|(since, _)| *since).find(|since| *since > when)
+    }
+
+    fn note_nodeless(&mut self, pod: &Pod) {
+        self.nodeless += 1;
+        let Some(since) = pod.unschedulable else { return };
+        match self.unschedulable.binary_search_by_key(&since, |(at, _)| *at) {
+            Ok(at) => self.unschedulable.get_mut(at).into_iter().for_each(|(_, pods)| *pods += 1),
+            Err(at) => self.unschedulable.insert(at, (since, 1)),
+        }
     }
 
     fn share(&mut self, revision: RevisionHash) -> Option<&mut Share> {
@@ -171,6 +196,9 @@ fn count(s: &Snapshot<'_>, pod: &Pod, c: &mut Census) {
     }
     c.highest_group = c.highest_group.max(pod.group.filter(|_| live));
     c.to_restart += i32::from(live && intent::is_to_restart(s, pod));
+    if live && !pod.scheduled {
+        c.note_nodeless(pod);
+    }
     if live {
         c.oldest = Some(c.oldest.map_or(pod.created, |oldest| oldest.min(pod.created)));
     }
@@ -205,7 +233,7 @@ fn has_sickened(s: &Snapshot<'_>, pod: &Pod) -> bool {
 }
 
 fn trouble(pod: &Pod) -> Option<Trouble> {
-    if pod.unschedulable && !pod.scheduled {
+    if pod.unschedulable.is_some() && !pod.scheduled {
         return Some(Trouble { pod: pod.name.clone(), container: None, reason: "Unschedulable".into() });
     }
     let waiting = pod.containers.iter().filter_map(|c| Some((&c.name, c.waiting.as_ref()?)));

@@ -103,6 +103,8 @@ fn remove_surplus(s: &Snapshot<'_>, target: RevisionHash, pods: &mut [Intended<'
     let partition = usize::try_from(s.partition()).unwrap_or(0);
     let keep_new = new.len().min(replicas - old.len().min(partition).min(replicas));
     let keep_old = replicas.saturating_sub(keep_new).min(old.len());
+    let instead = in_place_of_old(&old, &new, (keep_old, keep_new));
+    let (keep_old, keep_new) = (keep_old + instead, keep_new - instead);
     for (class, keep) in [(&mut old, keep_old), (&mut new, keep_new)] {
         class.sort_by_cached_key(|p| scale_in_order(p));
         let go = class.len().saturating_sub(keep);
@@ -110,15 +112,24 @@ fn remove_surplus(s: &Snapshot<'_>, target: RevisionHash, pods: &mut [Intended<'
     }
 }
 
+/// Updated pods without a node that go in place of old ones that have one. Fewer updated pods pass no gate; it is not done the
+/// other way round.
+fn in_place_of_old(old: &[&mut Intended<'_>], new: &[&mut Intended<'_>], keep: (usize, usize)) -> usize {
+    let nodeless = |class: &[&mut Intended<'_>]| class.iter().filter(|p| !p.view.pod.scheduled).count();
+    let placed_go = (old.len() - keep.0.min(old.len())).saturating_sub(nodeless(old));
+    let nodeless_stay = nodeless(new).saturating_sub(new.len() - keep.1.min(new.len()));
+    placed_go.min(nodeless_stay)
+}
+
 type ScaleIn = (bool, bool, bool, i32, Reverse<i64>, String);
 
-/// Already on its way out, without a node, out of service; then the cheapest to delete, the newest, the name.
+/// Without a node, already on its way out, out of service; then the cheapest to delete, the newest, the name.
 fn scale_in_order(p: &Intended<'_>) -> ScaleIn {
     let pod = p.view.pod;
     let leaving = p.reserved || matches!(pod.gate, Gate::Draining(_));
     (
-        !leaving,
         pod.scheduled,
+        !leaving,
         pod.in_service(),
         pod.deletion_cost,
         Reverse(pod.created.0),

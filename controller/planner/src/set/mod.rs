@@ -16,7 +16,7 @@ pub mod steps;
 
 pub use action::{Action, Plan};
 pub use census::Census;
-pub use snapshot::{Set, SetSpec, Snapshot};
+pub use snapshot::{Ceiling, Set, SetSpec, Snapshot};
 
 /// Decides everything that can be decided about one InPlaceSet now.
 #[must_use]

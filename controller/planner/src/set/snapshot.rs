@@ -40,6 +40,15 @@ pub struct SetSpec {
     pub restart_at: Option<Seconds>,
 }
 
+/// The annotation `cafe.dev/ceiling` of a unit's InPlaceSet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ceiling {
+    /// The most pods that the unit is given.
+    pub pods: i32,
+    /// The topology that it was made for, as a fingerprint; none when people wrote it.
+    pub topology: Option<u32>,
+}
+
 /// An InPlaceSet as last seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Set {
@@ -55,6 +64,8 @@ pub struct Set {
     pub owner: Option<Uid>,
     /// Being deleted.
     pub deleting: bool,
+    /// The most pods that its CafeDeployment gives it.
+    pub ceiling: Option<Ceiling>,
     /// Desired.
     pub spec: SetSpec,
     /// As last written by us.

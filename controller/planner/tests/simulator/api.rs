@@ -103,6 +103,7 @@ impl Cluster {
                     generation: 1,
                     owner,
                     deleting: false,
+                    ceiling: None,
                     spec: *spec,
                     status: Default::default(),
                     journal: Vec::new(),
@@ -121,6 +122,18 @@ impl Cluster {
                 set.spec = *spec;
                 set.rv = next;
                 set.generation += 1;
+                self.acknowledged(uid);
+                true
+            }
+            A::CapSet { uid, rv, ceiling, name } => {
+                self.count("cap set");
+                let next = self.next_rv();
+                self.log(format!("cap set {name} {ceiling:?}"));
+                let Some(set) = self.sets.iter_mut().find(|s| s.uid == uid && s.rv == rv) else {
+                    return false;
+                };
+                assert_ne!(set.ceiling, ceiling, "a write that changes nothing: {name}");
+                (set.ceiling, set.rv) = (ceiling, next);
                 self.acknowledged(uid);
                 true
             }

@@ -13,6 +13,7 @@ use cafe_planner::{
     deployment::{Deployment, DeploymentSpec, snapshot::unit_of},
     identity::{Digest, Uid, mix},
     pod::Phase,
+    set::Ceiling,
     template::{ContainerImage, Facts},
     time::{Millis, Now},
 };
@@ -111,6 +112,8 @@ impl Cluster {
             protectors: BTreeMap::new(),
             bad_images: BTreeMap::new(),
             full_units: Default::default(),
+            rooms: Default::default(),
+            nodes: Default::default(),
             events: Vec::new(),
             once: Default::default(),
             trace: Vec::new(),
@@ -125,6 +128,7 @@ impl Cluster {
             orphans: false,
             landing_late: false,
             lagging_budget: 0,
+            decided_at: None,
             decided: None,
         }
     }
@@ -202,6 +206,15 @@ impl Cluster {
         });
         let token = format!("{}/all", self.release().revision);
         self.confirm(&token)
+    }
+
+    /// Somebody writes the ceiling of a unit, or takes it off.
+    pub fn write_ceiling(&mut self, unit: &str, pods: Option<i32>) {
+        self.log(format!("-- ceiling of {unit} {pods:?}"));
+        let rv = self.next_rv();
+        if let Some(set) = self.sets.iter_mut().find(|s| unit_of(s) == unit) {
+            (set.ceiling, set.rv) = (pods.map(|pods| Ceiling { pods, topology: None }), rv);
+        }
     }
 
     pub fn scale(&mut self, replicas: i32) -> &mut Self {

@@ -36,12 +36,13 @@ impl Cluster {
         let mut moves = Vec::new();
         for p in self.pods.values() {
             let uid = p.pod.uid;
-            let full = self.sets.iter().any(|s| s.uid == p.set && self.full_units.contains(unit_of(s)));
+            let unit = self.sets.iter().find(|s| s.uid == p.set).map(unit_of).unwrap_or_default();
+            let full = self.full_units.contains(unit) || self.is_crowded(unit);
             let unplaced = !p.pod.scheduled && !p.pod.terminating;
             if unplaced && !full {
                 moves.push(Move::Schedule(uid));
             }
-            if unplaced && full && !p.pod.unschedulable {
+            if unplaced && full && p.pod.unschedulable.is_none() {
                 moves.push(Move::Refuse(uid));
             }
             let on_node = p.pod.scheduled && !p.pod.terminating && p.pod.phase != Phase::Finished;
@@ -67,6 +68,13 @@ impl Cluster {
         moves
     }
 
+    /// Whether no further pod finds room on the nodes of the unit.
+    fn is_crowded(&self, unit: &str) -> bool {
+        let of_unit = |uid| self.sets.iter().any(|s| s.uid == uid && unit_of(s) == unit);
+        let there = || self.pods.values().filter(|p| p.pod.scheduled && of_unit(p.set)).count();
+        self.rooms.get(unit).is_some_and(|room| there() >= *room)
+    }
+
     pub fn make(&mut self, step: Move) {
         let rv = self.next_rv();
         let wall = self.now.wall;
@@ -88,9 +96,9 @@ impl Cluster {
             }
             Move::Schedule(uid) => {
                 let pod = &mut self.pods.get_mut(&uid).unwrap().pod;
-                (pod.scheduled, pod.unschedulable) = (true, false);
+                (pod.scheduled, pod.unschedulable) = (true, None);
             }
-            Move::Refuse(uid) => self.pods.get_mut(&uid).unwrap().pod.unschedulable = true,
+            Move::Refuse(uid) => self.pods.get_mut(&uid).unwrap().pod.unschedulable = Some(wall),
             Move::Observe(uid) => {
                 let p = self.pods.get_mut(&uid).unwrap();
                 p.pod.observed_generation = p.pod.generation;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use cafe_crds::time::Seconds;
 use cafe_planner::{
     Text, deployment,
     identity::{RevisionHash, Uid},
@@ -18,6 +19,8 @@ pub struct Flying {
     pub orphaned: bool,
     /// Resource version of the CafeDeployment when it left.
     pub sent_at: u64,
+    /// When the oldest figures were taken that it was decided on.
+    pub at: Seconds,
     /// What its set was told when it was decided.
     pub decided: Option<Orders>,
 }
@@ -55,11 +58,18 @@ impl Cluster {
     /// Runs one planner and sends what it asks for.
     pub fn send(&mut self, planner: Planner) {
         let sent_at = self.deployment.rv;
+        // Its figures may be older than the decision.
+        let at = self.memory.counted.values().copied().min().unwrap_or(self.now.wall);
         match self.ask(planner) {
             Asked::Deployment(plan) => {
                 plan.notices.into_iter().for_each(|e| self.tell(e));
-                let fly =
-                    |step| Flying { write: Write::Deployment(step), orphaned: false, sent_at, decided: None };
+                let fly = |step| Flying {
+                    write: Write::Deployment(step),
+                    orphaned: false,
+                    sent_at,
+                    at,
+                    decided: None,
+                };
                 self.flying.extend(plan.steps.into_iter().map(fly));
             }
             Asked::Set(uid, plan) => {
@@ -69,6 +79,7 @@ impl Cluster {
                     write: Write::Set(uid, action),
                     orphaned: false,
                     sent_at,
+                    at,
                     decided: decided.clone(),
                 };
                 self.flying.extend(plan.actions.into_iter().map(fly));
@@ -87,7 +98,7 @@ impl Cluster {
         }
         self.landing_orphan = flying.orphaned;
         self.landing_late = flying.sent_at != self.deployment.rv;
-        self.decided = flying.decided;
+        (self.decided, self.decided_at) = (flying.decided, Some(flying.at));
         match flying.write {
             Write::Deployment(step) => {
                 if self.apply_deployment(step.action) && !flying.orphaned {
@@ -98,7 +109,7 @@ impl Cluster {
             Write::Set(uid, action) => self.apply_set(uid, action),
         }
         (self.landing_orphan, self.landing_late) = (false, false);
-        self.decided = None;
+        (self.decided, self.decided_at) = (None, None);
         if self.flying.is_empty() {
             self.lagging_budget = 0;
         }
@@ -124,6 +135,7 @@ impl Cluster {
             | A::DeleteRevision { uid, .. }
             | A::WriteSet { uid, .. }
             | A::TouchSet { uid, .. }
+            | A::CapSet { uid, .. }
             | A::WriteChronicle { uid, .. }
             | A::DeleteChronicle { uid, .. }
             | A::DeleteSet { uid, .. } => {

@@ -16,7 +16,7 @@ use cafe_planner::{
     set::{self, Set, SetSpec, snapshot::Entry},
 };
 
-use super::{Cluster, Orders};
+use super::{Cluster, Orders, SimPod};
 
 fn grant(spec: &SetSpec) -> i32 {
     match spec.update_strategy.max_unavailable {
@@ -77,6 +77,11 @@ impl Cluster {
                     self.check_spec(Some(set), spec);
                 }
             }
+            A::CapSet { uid, rv, ceiling: Some(ceiling), .. } => {
+                if let Some(set) = self.sets.iter().find(|s| s.uid == *uid && s.rv == *rv) {
+                    self.check_ceiling(set, ceiling.pods);
+                }
+            }
             A::DeleteSet { uid, name, .. } => {
                 let serving = len(self.pods_of(*uid).filter(|p| p.pod.in_service()));
                 self.judge(name, rules::s19_set(serving.into()));
@@ -106,6 +111,37 @@ impl Cluster {
             }
             _ => {}
         }
+    }
+
+    /// S13 when a unit is capped, and no more at once than the budget.
+    fn check_ceiling(&self, set: &Set, ceiling: i32) {
+        let had = set.ceiling.map_or(set.spec.replicas, |c| c.pods).min(set.spec.replicas);
+        if ceiling >= had {
+            return;
+        }
+        // What has come into service since the write was decided could not be known.
+        let known = |p: &&SimPod| self.decided_at.is_none_or(|at| p.pod.ready_since < Some(at));
+        let serving = len(self.pods_of(set.uid).filter(|p| p.pod.in_service()).filter(known));
+        let prompt = self.decided_at.is_none();
+        let (nodes, ready) = self.nodes.get(unit_of(set)).copied().filter(|_| prompt).unwrap_or_default();
+        self.judge(
+            &set.name,
+            rules::s13(&rules::Move {
+                ceiling: ceiling.into(),
+                moved: (had - ceiling).into(),
+                serving: serving.into(),
+                out: (had - serving).into(),
+                nodes: nodes.into(),
+                down: (nodes - ready).into(),
+            }),
+        );
+        let budget = self.budget().max(self.lagging_budget);
+        assert!(
+            had - ceiling <= budget,
+            "{} places at once, budget {budget}\n{}",
+            had - ceiling,
+            self.story()
+        );
     }
 
     fn check_spec(&self, before: Option<&Set>, spec: &SetSpec) {

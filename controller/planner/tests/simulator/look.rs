@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use cafe_crds::deployment::{ReleaseState, ReleaseStatus};
 use cafe_planner::{
-    deployment::{self, Chronicle, UnitView, snapshot::unit_of},
+    deployment::{self, Chronicle, UnitNodes, UnitView, snapshot::unit_of},
     identity::Uid,
     pod::{Endpoints, Gate, PodView},
     revision::{Outcome, Revision},
@@ -25,6 +25,7 @@ impl Cluster {
                     plan.drained.contains(pod) || self.pods.get(pod).is_some_and(|p| p.set != uid)
                 });
                 self.memory.censuses.insert(uid, plan.census.clone());
+                self.memory.counted.insert(uid, self.now.wall);
                 Asked::Set(uid, Box::new(plan))
             }
         }
@@ -57,6 +58,15 @@ impl Cluster {
             .map(|c| Chronicle { busy: busy.objects.contains(&c.uid), ..c.clone() })
             .collect();
         let chronicles: Vec<&Chronicle> = chronicles.iter().collect();
+        let nodes: Vec<UnitNodes> = self
+            .nodes
+            .iter()
+            .map(|(unit, (nodes, ready))| UnitNodes {
+                unit: unit.as_str().into(),
+                nodes: *nodes,
+                ready: *ready,
+            })
+            .collect();
         deployment::plan(&deployment::Snapshot {
             now: self.now,
             deployment: &self.deployment,
@@ -69,6 +79,7 @@ impl Cluster {
             no_chronicles_until: self.no_chronicles_until,
             held: &[],
             taken: &[],
+            nodes: &nodes,
         })
     }
 

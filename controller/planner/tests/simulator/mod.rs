@@ -68,6 +68,8 @@ pub struct Memory {
     pub proofs: HashMap<Uid, (Op, Millis)>,
     pub written: HashMap<Uid, Millis>,
     pub censuses: HashMap<Uid, Census>,
+    /// When each census was taken.
+    pub counted: HashMap<Uid, Seconds>,
 }
 
 /// How a load balancer's controller behaves.
@@ -116,6 +118,10 @@ pub struct Cluster {
     pub bad_images: BTreeMap<String, &'static str>,
     /// Units whose pods find no node.
     pub full_units: BTreeSet<String>,
+    /// Pods that the nodes of a unit have room for.
+    pub rooms: BTreeMap<String, usize>,
+    /// Nodes and Ready nodes of units; nothing is known of other units.
+    pub nodes: BTreeMap<String, (u32, u32)>,
     pub events: Vec<Told>,
     pub once: HashSet<(&'static str, String)>,
     pub trace: Vec<String>,
@@ -138,6 +144,8 @@ pub struct Cluster {
     pub orphans: bool,
     /// The largest budget under which a write that is still on its way was decided.
     pub lagging_budget: i32,
+    /// When the write that lands was decided, if that was not now.
+    pub decided_at: Option<Seconds>,
     /// What the set was told when the write that lands was decided.
     pub decided: Option<Orders>,
 }

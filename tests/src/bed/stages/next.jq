@@ -36,7 +36,8 @@ def ready_is_stale: gates as $gates | condition("ContainersReady").status as $co
       or $ready.lastTransitionTime == null or $ready.observedGeneration == null;
 
 def next:
-    if .metadata.deletionTimestamp != null then
+    if says("lost") then "nothing"
+    elif .metadata.deletionTimestamp != null then
         if (.metadata.finalizers // []) == [] then "delete"
         elif any(statuses[]; .state.running != null) then "terminate"
         else "nothing" end

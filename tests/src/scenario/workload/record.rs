@@ -64,7 +64,7 @@ impl Workload {
                 Kind::Pod => Pod(&seen.object).line(),
                 Kind::Set => set_line(&seen.object),
                 Kind::Deployment => deployment_line(&seen.object),
-                Kind::Revision | Kind::Slice | Kind::Event => continue,
+                Kind::Revision | Kind::Slice | Kind::Event | Kind::Node => continue,
             };
             let before = last.insert((seen.kind, seen.name.clone()), now.clone());
             if seen.gone || before.as_ref() != Some(&now) {
