@@ -4,6 +4,7 @@
 //! The crate knows nothing of a cluster: it compiles without a client and is shared by the planner, the controller, the
 //! webhook and the command line.
 
+pub mod claims;
 pub mod condition;
 pub mod deployment;
 pub mod generate;

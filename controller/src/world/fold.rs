@@ -31,6 +31,7 @@ impl World {
             Observed::Revision(e) => self.fold_event(Kind::Revision, scope, e, Self::see_revision),
             Observed::Pod(e) => self.fold_event(Kind::Pod, scope, e, Self::see_pod),
             Observed::Slice(e) => self.fold_event(Kind::Slice, scope, e, Self::see_slice),
+            Observed::Claim(e) => self.fold_event(Kind::Claim, scope, e, Self::see_claim),
             Observed::Broken(kind, error) => {
                 tracing::warn!(
                     kind,
@@ -164,6 +165,7 @@ impl World {
             Kind::Slice => {
                 self.slices.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect()
             }
+            Kind::Claim => self.claims.iter().filter(|(_, r)| within(&r.home.0)).map(|(u, _)| *u).collect(),
         }
     }
 
@@ -355,6 +357,7 @@ impl World {
                     self.count_endpoints(&record.targets, &[]);
                 }
             }
+            Kind::Claim => self.remove_claim(uid),
         }
     }
 

@@ -35,7 +35,7 @@ impl Cluster {
             let uid = p.pod.uid;
             let full = self.sets.iter().any(|s| s.uid == p.set && self.full_units.contains(unit_of(s)));
             let unplaced = !p.pod.scheduled && !p.pod.terminating;
-            if unplaced && !full {
+            if unplaced && !full && self.has_its_claims(p) {
                 moves.push(Move::Schedule(uid));
             }
             if unplaced && full && !p.pod.unschedulable {
