@@ -65,8 +65,11 @@ impl Engine {
                     // Only births wait: pods that are out of traffic must get back meanwhile.
                     Target::NewPod { .. } => self.hold_births(call.owner, retry, &refusal.message),
                     Target::NewClaim { name, pod } => {
-                        let why =
-                            format!("pod {pod} waits for PersistentVolumeClaim {name}: {}", refusal.message);
+                        let why = format!(
+                            "pod {pod} waits for PersistentVolumeClaim {name}: {}; to see the quotas: kubectl -n {} \
+                             describe resourcequota",
+                            refusal.message, call.namespace
+                        );
                         self.hold_births(call.owner, retry, &why);
                     }
                     _ => self.rest(call.owner, retry),

@@ -6,7 +6,7 @@ use super::Rule;
 pub(super) const NAMES_UNIQUE: Rule = Rule::new(
     "spec.volumeClaimTemplates",
     "self.all(claim, self.exists_one(other, other.metadata.name == claim.metadata.name))",
-    "'spec.volumeClaimTemplates has ' + self.filter(claim, !self.exists_one(other, other.metadata.name == claim.metadata.name))[0].metadata.name + ' more than once: give each a name of its own, such as data and logs'",
+    "'spec.volumeClaimTemplates has the names %s: give each template a name of its own, such as data and logs'.format([self.map(claim, claim.metadata.name)])",
 );
 
 pub(super) const NAME_SYNTAX: Rule = Rule::new(
