@@ -102,6 +102,8 @@ fn lists() -> Vec<Observed> {
         Observed::Pod(Event::InitDone),
         Observed::Slice(Event::Init),
         Observed::Slice(Event::InitDone),
+        Observed::Claim(Event::Init),
+        Observed::Claim(Event::InitDone),
     ]
 }
 

@@ -195,15 +195,17 @@ fn policy(s: &Snapshot<'_>) -> ClaimRetention {
 
 /// A claim that somebody deleted before its pod was started, or whose creation failed, is created again.
 fn replace_lost(s: &Snapshot<'_>, pods: &[Intended<'_>], places: &Places<'_>, plan: &mut Plan) {
-    if s.no_births_until.is_some_and(|until| until > s.now.mono) {
+    let has_none = s.revisions.iter().all(|revision| revision.facts.claims.is_empty());
+    if has_none || s.no_births_until.is_some_and(|until| until > s.now.mono) {
         return;
     }
-    for p in pods.iter().filter(|p| p.intent != Intent::Remove && !p.view.busy) {
+    let waits = |p: &&Intended<'_>| {
         let pod = p.view.pod;
-        let revision = pod.revision.and_then(|hash| s.revision(hash));
-        let Some(revision) = revision.filter(|_| pod.is_live() && pod.phase == Phase::Pending) else {
-            continue;
-        };
+        pod.phase == Phase::Pending && pod.is_live() && p.intent != Intent::Remove && !p.view.busy
+    };
+    for p in pods.iter().filter(waits) {
+        let pod = p.view.pod;
+        let Some(revision) = pod.revision.and_then(|hash| s.revision(hash)) else { continue };
         if let Ready::Lacks(templates) = places.ready(s, revision, &pod.name) {
             create(templates, &pod.name, revision.hash, plan);
         }
