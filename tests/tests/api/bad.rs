@@ -392,7 +392,11 @@ pub(crate) fn of_the_claims() -> Vec<Bad> {
     let metadata = |value: Value| with("/metadata", value);
     let policy = "spec.persistentVolumeClaimRetentionPolicy";
     vec![
-        bad(field, json!([good("data"), good("data")]), [templates, "data, data", "such as data and logs"]),
+        bad(
+            field,
+            json!([good("data"), good("data")]),
+            [templates, "[\"data\", \"data\"]", "such as data and logs"],
+        ),
         bad(
             field,
             json!([good("Data")]),
