@@ -352,6 +352,7 @@ impl Engine {
             Target::NewPod { name, revision } => {
                 self.world.memory(call.owner).creating.push((name.clone(), *revision));
             }
+            Target::NewClaim { name, .. } => self.world.memory(call.owner).claiming.push(name.clone()),
             Target::NewRevision(_) | Target::NewSet => self.world.memory(call.owner).births += 1,
             Target::NewChronicle => self.world.memory(call.owner).chronicling = true,
             Target::Proof(_) => self.world.memory(call.owner).proving = true,

@@ -1,5 +1,6 @@
 //! Every watch of the controller, one line each: this list is the table of read rights it needs.
 
+use cafe_crds::names::LABEL_SET;
 use cafe_planner::Text;
 use futures::{
     StreamExt,
@@ -10,13 +11,14 @@ use kube::{
     core::{DeserializeGuard, NamespaceResourceScope},
     runtime::{
         WatchStreamExt,
-        watcher::{self, Event, watcher},
+        watcher::{self, Config, Event, watcher},
     },
 };
 use serde::de::DeserializeOwned;
 
 use crate::observe::slim::{
-    DeploymentObject, NodeObject, PodObject, ReleaseObject, RevisionObject, SetObject, SliceObject,
+    ClaimObject, DeploymentObject, NodeObject, PodObject, ReleaseObject, RevisionObject, SetObject,
+    SliceObject,
 };
 
 /// One frame of one watch.
@@ -47,6 +49,8 @@ pub(crate) enum Observed {
     Slice(Event<SliceObject>),
     /// A node.
     Node(Event<NodeObject>),
+    /// A PersistentVolumeClaim.
+    Claim(Event<ClaimObject>),
     /// The watch of this kind broke; it starts again by itself.
     Broken(&'static str, Box<watcher::Error>),
 }
@@ -72,13 +76,17 @@ pub(crate) fn all(client: &Client, namespaces: &[String], streaming: bool) -> Fr
         frames.push(watch(client, scope, streaming, "controllerrevisions", Observed::Revision));
         frames.push(watch(client, scope, streaming, "pods", Observed::Pod));
         frames.push(watch(client, scope, streaming, "endpointslices", Observed::Slice));
+        let ours = Config::default().labels(LABEL_SET);
+        let claim = Observed::Claim;
+        frames.push(watch_some(client, scope, streaming, "persistentvolumeclaims", ours, claim));
     }
-    frames.push(follow(Api::all(client.clone()), None, streaming, "nodes", Observed::Node));
+    let nodes = Api::all(client.clone());
+    frames.push(follow(nodes, Config::default(), None, streaming, "nodes", Observed::Node));
     frames
 }
 
 /// How many kinds are watched in each scope.
-const NAMESPACED: usize = 6;
+const NAMESPACED: usize = 7;
 /// How many kinds without a namespace are watched.
 const CLUSTER_WIDE: usize = 1;
 
@@ -87,30 +95,57 @@ pub(crate) const fn count(namespaces: usize) -> usize {
     NAMESPACED * if namespaces == 0 { 1 } else { namespaces } + CLUSTER_WIDE
 }
 
-fn watch<K>(
-    client: &Client,
-    scope: Option<&str>,
-    streaming: bool,
-    kind: &'static str,
-    observed: fn(Event<K>) -> Observed,
-) -> BoxStream<'static, Frame>
-where
+/// An object that can be watched.
+trait Watched:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + std::fmt::Debug
+    + DeserializeOwned
+    + Send
+    + 'static
+{
+}
+
+impl<K> Watched for K where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
         + std::fmt::Debug
         + DeserializeOwned
         + Send
-        + 'static,
+        + 'static
 {
+}
+
+/// All objects of a kind.
+fn watch<K: Watched>(
+    client: &Client,
+    scope: Option<&str>,
+    streaming: bool,
+    kind: &'static str,
+    observed: fn(Event<K>) -> Observed,
+) -> BoxStream<'static, Frame> {
+    watch_some(client, scope, streaming, kind, Config::default(), observed)
+}
+
+/// The objects of a kind that `config` selects.
+fn watch_some<K: Watched>(
+    client: &Client,
+    scope: Option<&str>,
+    streaming: bool,
+    kind: &'static str,
+    config: Config,
+    observed: fn(Event<K>) -> Observed,
+) -> BoxStream<'static, Frame> {
     let api: Api<K> = match scope {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    follow(api, scope, streaming, kind, observed)
+    follow(api, config, scope, streaming, kind, observed)
 }
 
 fn follow<K>(
     api: Api<K>,
+    config: Config,
     scope: Option<&str>,
     streaming: bool,
     kind: &'static str,
@@ -119,7 +154,7 @@ fn follow<K>(
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
 {
-    let config = watcher::Config::default().timeout(WATCH_SECONDS);
+    let config = config.timeout(WATCH_SECONDS);
     let config = if streaming { config.streaming_lists() } else { config };
     let frames = watcher(api, config).default_backoff();
     let scope: Option<Text> = scope.map(Into::into);

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{opaque, selector::Selector, time::Seconds, traffic::Traffic};
+use crate::{claims::ClaimRetentionPolicy, opaque, selector::Selector, time::Seconds, traffic::Traffic};
 
 mod release;
 mod status;
@@ -66,11 +66,15 @@ pub struct CafeDeploymentSpec {
     #[serde(default = "twenty")]
     #[schemars(range(min = 0, max = 1000))]
     pub history_limit: i32,
-    /// Claims that are created for every pod. An update in place keeps them, a recreated pod gets those of its predecessor.
-    /// Default none.
+    /// Claims that are created for every pod, named `<template>-<pod>`. An update in place keeps them, a recreated pod gets those
+    /// of its predecessor. A change of a template makes a new revision, whose pods are recreated; it counts for claims that do
+    /// not exist yet, those that do are neither changed nor deleted. Default none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "opaque::claim_templates")]
     pub volume_claim_templates: Vec<Value>,
+    /// What becomes of claims that are needed no longer. Not a part of the revision.
+    #[serde(default)]
+    pub persistent_volume_claim_retention_policy: ClaimRetentionPolicy,
     /// How a new revision reaches the pods.
     #[serde(default)]
     pub strategy: Strategy,
@@ -101,6 +105,7 @@ impl Default for CafeDeploymentSpec {
             min_ready_seconds: 0,
             history_limit: twenty(),
             volume_claim_templates: Vec::new(),
+            persistent_volume_claim_retention_policy: ClaimRetentionPolicy::default(),
             strategy: Strategy::default(),
             topology: Topology::default(),
             traffic: Traffic::default(),

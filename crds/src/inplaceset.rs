@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    condition::Condition, deployment::PodUpdatePolicy, intstr::IntOrPercent, opaque, selector::Selector,
-    time::Seconds, traffic::Traffic,
+    claims::ClaimRetentionPolicy, condition::Condition, deployment::PodUpdatePolicy, intstr::IntOrPercent,
+    opaque, selector::Selector, time::Seconds, traffic::Traffic,
 };
 
 /// What the pods of the set shall look like, and how they get there.
@@ -52,11 +52,15 @@ pub struct InPlaceSetSpec {
     #[serde(default = "ten")]
     #[schemars(range(min = 0, max = 1000))]
     pub revision_history_limit: i32,
-    /// Claims that are created for every pod. An update in place keeps them, a recreated pod gets those of its predecessor.
-    /// Default none.
+    /// Claims that are created for every pod, named `<template>-<pod>`. An update in place keeps them, a recreated pod gets those
+    /// of its predecessor. A change of a template makes a new revision, whose pods are recreated; it counts for claims that do
+    /// not exist yet, those that do are neither changed nor deleted. Default none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "opaque::claim_templates")]
     pub volume_claim_templates: Vec<Value>,
+    /// What becomes of claims that are needed no longer. Not a part of the revision.
+    #[serde(default)]
+    pub persistent_volume_claim_retention_policy: ClaimRetentionPolicy,
     /// How a pod is taken out of traffic before it is touched, and put back afterwards.
     #[serde(default)]
     pub traffic: Traffic,
@@ -81,6 +85,7 @@ impl Default for InPlaceSetSpec {
             min_ready_seconds: 0,
             revision_history_limit: ten(),
             volume_claim_templates: Vec::new(),
+            persistent_volume_claim_retention_policy: ClaimRetentionPolicy::default(),
             traffic: Traffic::default(),
             update_strategy: UpdateStrategy::default(),
             placement: None,

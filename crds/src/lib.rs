@@ -5,6 +5,7 @@
 //! webhook and the command line.
 
 pub mod authors;
+pub mod claims;
 pub mod condition;
 pub mod deployment;
 pub mod generate;

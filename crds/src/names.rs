@@ -16,6 +16,13 @@ pub const LABEL_GROUP: &str = "cafe.dev/group";
 /// Pod label, `true` while the pod may take traffic; only kept with `traffic.mode: Unselect`.
 pub const LABEL_SERVING: &str = "cafe.dev/serving";
 
+/// PersistentVolumeClaim label: name of the InPlaceSet whose pods use it.
+pub const LABEL_SET: &str = "cafe.dev/set";
+/// PersistentVolumeClaim label: the place of its pod in the InPlaceSet, which is what the pod's name ends with.
+pub const LABEL_PLACE: &str = "cafe.dev/place";
+/// PersistentVolumeClaim label: its pod is scaled away, and `Retain` or `Delete` says what becomes of it.
+pub const LABEL_SCALED_IN: &str = "cafe.dev/scaled-in";
+
 /// CafeRelease label: name of its CafeDeployment.
 pub const LABEL_DEPLOYMENT: &str = "cafe.dev/deployment";
 

@@ -58,6 +58,7 @@ fn the_defaults_are_those_of_the_contract() {
             "template": { "spec": {} },
             "minReadySeconds": 0,
             "historyLimit": 20,
+            "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain", "whenScaled": "Retain" },
             "strategy": {
                 "upgradeType": "Beta",
                 "needWaitingForConfirm": true,

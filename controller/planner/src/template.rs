@@ -15,6 +15,8 @@ pub struct Facts {
     pub labels: BTreeMap<Text, Text>,
     /// Annotations of the template.
     pub annotations: BTreeMap<Text, Text>,
+    /// Names of the volume claim templates.
+    pub claims: Vec<Text>,
 }
 
 /// The image one container runs.

@@ -5,6 +5,7 @@
 mod simulator;
 
 use cafe_crds::{
+    claims::ClaimRetention,
     deployment::{AutoReschedule, OnFailure, PodUpdatePolicy, Strategy as Release, UpgradeType},
     intstr::IntOrPercent,
     time::Seconds,
@@ -380,10 +381,14 @@ proptest! {
         protected in any::<bool>(),
         grows in any::<bool>(),
         story in prop::collection::vec(chance(), 1..120),
+        when_scaled in prop::sample::select(vec![ClaimRetention::Retain, ClaimRetention::Delete]),
     ) {
         let strategy = Release { group_scale_out: grows, ..strategy };
         let mut cluster = Cluster::new(replicas, units, strategy);
-        cluster.deployment.spec.has_claims = claims;
+        if claims {
+            cluster.claim_templates = vec!["data".into(), "logs".into()];
+            cluster.deployment.spec.claim_retention.when_scaled = when_scaled;
+        }
         if protected {
             cluster.protect("slb");
         }

@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use super::{
     Call, Target, chronicles,
     requests::{
-        Owned, PatchType, create, delete, fence, metadata, owned_by, patch, replace_on, revision_body,
-        revision_name,
+        Owned, PatchType, create, delete, delete_with, fence, metadata, owned_by, patch, replace_on,
+        revision_body, revision_name,
     },
 };
 use crate::world::{DeploymentRecord, Kind, Owner, World};
@@ -108,8 +108,9 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
             let request = patch(Kind::Set, &d.namespace, &name, "", PatchType::Merge, &body);
             of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "CapSet", request)
         }
-        Action::DeleteSet { name, uid, rv } => {
-            let request = delete(Kind::Set, &d.namespace, &name, uid, rv);
+        Action::DeleteSet { name, uid, rv, keeps_claims } => {
+            let propagation = if keeps_claims { "Orphan" } else { "Background" };
+            let request = delete_with(Kind::Set, &d.namespace, &name, (uid, rv), propagation);
             of(Kind::Set, &name, Target::Existing { uid, rv }, "delete", "DeleteSet", request)
         }
         Action::CreateChronicle { name, spec, status } => {
@@ -166,6 +167,7 @@ fn set_spec(world: &World, spec: &SetSpec) -> Option<Value> {
         min_ready_seconds: spec.min_ready_seconds,
         revision_history_limit: spec.revision_history_limit,
         volume_claim_templates: content.claims.clone(),
+        persistent_volume_claim_retention_policy: spec.claim_retention,
         traffic: spec.traffic.clone(),
         update_strategy: spec.update_strategy.clone(),
         placement: spec.placement.clone(),

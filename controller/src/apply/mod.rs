@@ -1,6 +1,7 @@
 //! Carrying out actions: one API call each, on exactly the object the action was decided on.
 
 mod chronicles;
+mod claims;
 mod deployments;
 mod pods;
 mod requests;
@@ -17,7 +18,9 @@ use serde_json::Value;
 
 use crate::{
     client::{self, CallError, Outcome},
-    observe::slim::{DeploymentObject, PodObject, ReleaseObject, RevisionObject, SetObject, SliceList},
+    observe::slim::{
+        ClaimObject, DeploymentObject, PodObject, ReleaseObject, RevisionObject, SetObject, SliceList,
+    },
     world::{Kind, Owner},
 };
 
@@ -41,6 +44,13 @@ pub(crate) enum Target {
         name: Text,
         /// Its revision.
         revision: RevisionHash,
+    },
+    /// A claim to be born.
+    NewClaim {
+        /// Its name.
+        name: Text,
+        /// The pod that it is for.
+        pod: Text,
     },
     /// A ControllerRevision to be born.
     NewRevision(RevisionHash),
@@ -90,6 +100,8 @@ pub(crate) enum Answer {
     Revision(Box<RevisionObject>),
     /// A pod.
     Pod(Box<PodObject>),
+    /// A claim.
+    Claim(Box<ClaimObject>),
     /// EndpointSlices.
     Slices(SliceList),
     /// Something that brings nothing to see: a deletion under way.
@@ -117,6 +129,7 @@ pub(crate) async fn fetch(
         Kind::Release => receive(client, request).await.map(|o| Answer::Release(Box::new(o))),
         Kind::Revision => receive(client, request).await.map(|o| Answer::Revision(Box::new(o))),
         Kind::Pod => receive(client, request).await.map(|o| Answer::Pod(Box::new(o))),
+        Kind::Claim => receive(client, request).await.map(|o| Answer::Claim(Box::new(o))),
         Kind::Slice => receive(client, request).await.map(Answer::Slices),
         // Nothing is asked of nodes.
         Kind::Node => receive::<Value>(client, request).await.map(|_| Answer::Nothing),

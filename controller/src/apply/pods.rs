@@ -17,7 +17,10 @@ use cafe_planner::{
 };
 use serde_json::{Map, Value, json};
 
-use super::requests::{metadata, owned_by};
+use super::{
+    claims,
+    requests::{metadata, owned_by},
+};
 use crate::{
     observe::{content::Content, pod::Record},
     world::SetRecord,
@@ -41,6 +44,7 @@ pub(super) fn birth(
     }
     let mut spec = content.template.get("spec").cloned().unwrap_or_default();
     add_gate(&mut spec);
+    claims::mount(&mut spec, content, name);
     if let Some((key, value)) = place(set) {
         add_affinity(&mut spec, key, value);
     }

@@ -36,7 +36,7 @@ fn collection(kind: Kind, namespace: &str) -> String {
     let group = match kind {
         Kind::Deployment | Kind::Set | Kind::Release => format!("/apis/{GROUP}/{VERSION}"),
         Kind::Revision => "/apis/apps/v1".to_owned(),
-        Kind::Pod | Kind::Node => "/api/v1".to_owned(),
+        Kind::Pod | Kind::Node | Kind::Claim => "/api/v1".to_owned(),
         Kind::Slice => "/apis/discovery.k8s.io/v1".to_owned(),
     };
     format!("{group}/namespaces/{namespace}/{}", kind.resource())
@@ -75,8 +75,19 @@ pub(super) fn patch(
 
 /// DELETE of exactly this object in exactly this state.
 pub(super) fn delete(kind: Kind, namespace: &str, name: &str, uid: Uid, rv: u64) -> Request<Vec<u8>> {
+    delete_with(kind, namespace, name, (uid, rv), "Background")
+}
+
+/// DELETE of exactly this object in exactly this state; `propagation` says what becomes of what it owns.
+pub(super) fn delete_with(
+    kind: Kind,
+    namespace: &str,
+    name: &str,
+    (uid, rv): (Uid, u64),
+    propagation: &str,
+) -> Request<Vec<u8>> {
     let body = json!({
-        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation,
         "preconditions": {"uid": uid.to_string(), "resourceVersion": rv.to_string()},
     });
     request(

@@ -12,7 +12,7 @@ use cafe_planner::{
 };
 
 use super::{
-    Call, Target,
+    Call, Target, claims,
     pods::{self, Change, Closing},
     requests::{
         self, Owned, PatchType, create, delete, fence, list, patch, replace_on, revision_body, revision_name,
@@ -82,6 +82,26 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
                 Why::Finished => "DeleteFinished",
             };
             Some(call.pod(&on, "delete", decision, request))
+        }
+        Action::CreateClaim { name, template, pod, revision } => {
+            let owner = set.set.owner.unwrap_or(uid);
+            let content = &world.revisions_of(owner).find(|r| r.revision.hash == revision)?.content;
+            let body = claims::body(set, content, &template, &pod)?;
+            let request = create(Kind::Claim, &set.namespace, &body);
+            let target = Target::NewClaim { name: name.clone(), pod };
+            Some(Call { name, ..call.of(Kind::Claim, target, "create", "CreateClaim", request) })
+        }
+        Action::WriteClaim { name, uid, rv, given_up, owned, strangers } => {
+            let body = claims::changes(set, (uid, rv), given_up, owned, &strangers);
+            let request =
+                requests::patch(Kind::Claim, &set.namespace, &name, "", PatchType::Strategic, &body);
+            let target = Target::Existing { uid, rv };
+            Some(Call { name, ..call.of(Kind::Claim, target, "patch", "WriteClaim", request) })
+        }
+        Action::DeleteClaim { name, uid, rv } => {
+            let request = delete(Kind::Claim, &set.namespace, &name, uid, rv);
+            let target = Target::Existing { uid, rv };
+            Some(Call { name, ..call.of(Kind::Claim, target, "delete", "DeleteClaim", request) })
         }
         Action::ProveDrained { pods } => Some(call.of(
             Kind::Slice,

@@ -61,11 +61,18 @@ impl Engine {
                 );
                 self.reporter.refused(&self.world, &call, &refusal);
                 self.release(&call);
-                if matches!(call.target, Target::NewPod { .. }) {
+                match &call.target {
                     // Only births wait: pods that are out of traffic must get back meanwhile.
-                    self.hold_births(call.owner, retry, &refusal.message);
-                } else {
-                    self.rest(call.owner, retry);
+                    Target::NewPod { .. } => self.hold_births(call.owner, retry, &refusal.message),
+                    Target::NewClaim { name, pod } => {
+                        let why = format!(
+                            "pod {pod} waits for PersistentVolumeClaim {name}: {}; to see the quotas: kubectl -n {} \
+                             describe resourcequota",
+                            refusal.message, call.namespace
+                        );
+                        self.hold_births(call.owner, retry, &why);
+                    }
+                    _ => self.rest(call.owner, retry),
                 }
             }
             Outcome::TooManyRequests { .. } => {
@@ -96,7 +103,7 @@ impl Engine {
         );
         let memory = self.world.memory(call.owner);
         memory.failures = 0;
-        if matches!(call.target, Target::NewPod { .. }) {
+        if matches!(call.target, Target::NewPod { .. } | Target::NewClaim { .. }) {
             memory.refused = None;
         }
         let now = self.clock.now().mono;
@@ -181,6 +188,7 @@ impl Engine {
             Answer::Release(o) => world.see_answer(Kind::Release, *o, World::see_chronicle),
             Answer::Revision(o) => world.see_answer(Kind::Revision, *o, World::see_revision),
             Answer::Pod(o) => world.see_answer(Kind::Pod, *o, World::see_pod),
+            Answer::Claim(o) => world.see_answer(Kind::Claim, *o, World::see_claim),
             Answer::Slices(_) | Answer::Nothing => {}
         }
     }
@@ -191,6 +199,9 @@ impl Engine {
             Target::Existing { uid, .. } => self.world.end_write(*uid),
             Target::NewPod { name, .. } => {
                 self.world.memory(call.owner).creating.retain(|(n, _)| n != name);
+            }
+            Target::NewClaim { name, .. } => {
+                self.world.memory(call.owner).claiming.retain(|n| n != name);
             }
             Target::NewRevision(_) | Target::NewSet => {
                 let memory = self.world.memory(call.owner);
@@ -209,7 +220,9 @@ impl Engine {
                 self.release(&call);
                 self.world.fell_behind(call.kind, uid, rv);
             }
-            Target::NewPod { .. } | Target::NewRevision(_) => self.reread(call, Duration::ZERO),
+            Target::NewPod { .. } | Target::NewClaim { .. } | Target::NewRevision(_) => {
+                self.reread(call, Duration::ZERO);
+            }
             Target::NewSet | Target::NewChronicle | Target::Proof(_) => {
                 self.release(&call);
                 self.rest(call.owner, Some(Retry::Backoff));
@@ -223,6 +236,9 @@ impl Engine {
         match &call.target {
             Target::NewPod { name, .. } if !self.world.has_pod(owner, name) => {
                 self.world.memory(call.owner).occupied.push(name.clone());
+            }
+            Target::NewClaim { name, pod } if !self.world.has_claim(owner, name) => {
+                self.world.memory(call.owner).occupied.push(pod.clone());
             }
             Target::NewRevision(hash) if !self.world.has_revision(owner, *hash) => {
                 self.world.memory(call.owner).held.push(*hash);
@@ -239,7 +255,11 @@ impl Engine {
                 self.rest(call.owner, Some(Retry::Backoff));
                 return;
             }
-            Target::NewPod { .. } | Target::NewRevision(_) | Target::NewSet | Target::NewChronicle => {}
+            Target::NewPod { .. }
+            | Target::NewClaim { .. }
+            | Target::NewRevision(_)
+            | Target::NewSet
+            | Target::NewChronicle => {}
         }
         self.reread(call, Duration::ZERO);
     }

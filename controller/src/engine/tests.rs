@@ -104,6 +104,8 @@ fn lists() -> Vec<Observed> {
         Observed::Slice(Event::InitDone),
         Observed::Node(Event::Init),
         Observed::Node(Event::InitDone),
+        Observed::Claim(Event::Init),
+        Observed::Claim(Event::InitDone),
     ]
 }
 

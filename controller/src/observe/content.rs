@@ -57,7 +57,10 @@ impl Content {
         feed(&rest, &mut hasher);
         self.claims.iter().for_each(|claim| feed(claim, &mut hasher));
         let mut texts = |field: &str| texts(metadata.get(field), interner);
-        Facts { rest: finish(hasher), containers, labels: texts("labels"), annotations: texts("annotations") }
+        let (labels, annotations) = (texts("labels"), texts("annotations"));
+        let names = self.claims.iter().filter_map(|c| c.pointer("/metadata/name").and_then(Value::as_str));
+        let claims = names.map(|name| interner.text(name)).collect();
+        Facts { rest: finish(hasher), containers, labels, annotations, claims }
     }
 }
 

@@ -1,10 +1,11 @@
 //! From the other kinds' JSON to their records.
 
 use cafe_crds::{
+    claims::ClaimRetention,
     inplaceset::{InFlight, InPlaceSetStatus},
     names::{
         ANNOTATION_CEILING, ANNOTATION_CEILING_TOPOLOGY, ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME,
-        LABEL_REVISION,
+        LABEL_PLACE, LABEL_REVISION, LABEL_SCALED_IN, LABEL_SET, PREFIX,
     },
     time::Seconds,
 };
@@ -12,15 +13,17 @@ use cafe_planner::{
     deployment::{Chronicle, Deployment, DeploymentSpec},
     identity::{Digest, Uid},
     revision::{Outcome, Revision},
-    set::{Ceiling, Set, SetSpec, snapshot::Entry},
+    set::{Ceiling, Set, SetSpec, claims::Claim, snapshot::Entry},
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 
 use super::{
     Interner, authors,
     content::{Content, Contents},
     pod::controller,
-    slim::{DeploymentObject, ReleaseObject, RevisionObject, SetObject, SignedMeta, SliceObject},
+    slim::{
+        ClaimObject, DeploymentObject, ReleaseObject, RevisionObject, SetObject, SignedMeta, SliceObject,
+    },
 };
 
 /// The resource version as a number: they are compared only within one kind.
@@ -47,7 +50,6 @@ pub(crate) fn deployment(
     let SignedMeta(meta, claimed) = object.metadata;
     let (name, uid) = identity(&meta)?;
     let spec = object.spec;
-    let has_claims = !spec.volume_claim_templates.is_empty();
     let authors = if trusts_stamps {
         authors::seen(claimed, meta.annotations.as_ref(), spec.release.as_ref())
     } else {
@@ -66,7 +68,7 @@ pub(crate) fn deployment(
             replicas: spec.replicas,
             selector: spec.selector,
             digest,
-            has_claims,
+            claim_retention: spec.persistent_volume_claim_retention_policy,
             min_ready_seconds: spec.min_ready_seconds,
             history_limit: spec.history_limit,
             strategy: spec.strategy,
@@ -91,7 +93,6 @@ pub(crate) fn set(
     let (name, uid) = identity(meta)?;
     let namespace = interner.text(meta.namespace.as_deref()?);
     let spec = object.spec;
-    let has_claims = !spec.volume_claim_templates.is_empty();
     let (digest, content) =
         contents.store(Content { template: spec.template, claims: spec.volume_claim_templates });
     let status = object.status.unwrap_or_default();
@@ -107,7 +108,7 @@ pub(crate) fn set(
             replicas: spec.replicas,
             selector: spec.selector,
             digest,
-            has_claims,
+            claim_retention: spec.persistent_volume_claim_retention_policy,
             min_ready_seconds: spec.min_ready_seconds,
             revision_history_limit: spec.revision_history_limit,
             traffic: spec.traffic,
@@ -182,6 +183,32 @@ pub(crate) fn chronicle(object: ReleaseObject) -> Option<(Chronicle, Uid)> {
         status: object.status,
     };
     Some((chronicle, owner))
+}
+
+/// The record of a claim, with its namespace and the name of its set.
+pub(crate) fn claim(
+    object: &ClaimObject,
+    interner: &mut Interner,
+) -> Option<(Claim, cafe_planner::Text, cafe_planner::Text)> {
+    let meta = &object.metadata.0;
+    let (name, uid) = identity(meta)?;
+    let label = |key: &str| meta.labels.as_ref().and_then(|l| l.get(key));
+    let (set, place) = (label(LABEL_SET)?, label(LABEL_PLACE)?);
+    let given_up = label(LABEL_SCALED_IN).map(|word| ClaimRetention::parse(word));
+    let is_set = |o: &&OwnerReference| o.kind == "InPlaceSet" && o.api_version.starts_with(PREFIX);
+    let references = meta.owner_references.iter().flatten().filter(is_set);
+    let mut owners: Vec<Uid> = references.filter_map(|o| o.uid.parse().ok()).collect();
+    owners.sort_unstable();
+    let claim = Claim {
+        name: name.into(),
+        uid,
+        rv: resource_version(meta),
+        place: format!("{set}-{place}").into(),
+        given_up,
+        owners,
+        terminating: meta.deletion_timestamp.is_some(),
+    };
+    Some((claim, interner.text(meta.namespace.as_deref()?), interner.text(set)))
 }
 
 /// The pods a slice targets, and whether it serves each.

@@ -160,6 +160,13 @@ pub(crate) struct PodObject {
 }
 resource!(PodObject, "", "v1", "Pod", "pods");
 
+/// A PersistentVolumeClaim, of which nothing but the metadata matters.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ClaimObject {
+    pub(crate) metadata: Meta,
+}
+resource!(ClaimObject, "", "v1", "PersistentVolumeClaim", "persistentvolumeclaims");
+
 /// What is read of a pod's spec.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -32,6 +32,7 @@ impl World {
             Observed::Pod(e) => self.fold_event(Kind::Pod, scope, e, Self::see_pod),
             Observed::Slice(e) => self.fold_event(Kind::Slice, scope, e, Self::see_slice),
             Observed::Node(e) => self.fold_event(Kind::Node, scope, e, Self::see_node),
+            Observed::Claim(e) => self.fold_event(Kind::Claim, scope, e, Self::see_claim),
             Observed::Broken(kind, error) => {
                 tracing::warn!(
                     kind,
@@ -166,6 +167,7 @@ impl World {
                 self.slices.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect()
             }
             Kind::Node => self.nodes.uids(),
+            Kind::Claim => self.claims.iter().filter(|(_, r)| within(&r.home.0)).map(|(u, _)| *u).collect(),
         }
     }
 
@@ -358,6 +360,7 @@ impl World {
                 }
             }
             Kind::Node => self.remove_node(uid),
+            Kind::Claim => self.remove_claim(uid),
         }
     }
 

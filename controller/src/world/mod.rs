@@ -4,6 +4,7 @@
 //! is on its way. Each change marks the owners it concerns; only those are planned again.
 
 mod chronicles;
+mod claims;
 mod fold;
 mod nodes;
 pub(crate) mod plan;
@@ -24,7 +25,7 @@ use cafe_planner::{
     identity::{Op, RevisionHash, Uid},
     pod::{Endpoints, Pod},
     revision::Revision,
-    set::{Census, Set, SetSpec},
+    set::{Census, Set, SetSpec, claims::Claim},
     time::Millis,
 };
 
@@ -62,12 +63,22 @@ pub(crate) enum Kind {
     Slice,
     /// Nodes.
     Node,
+    /// PersistentVolumeClaims.
+    Claim,
 }
 
 impl Kind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Deployment, Self::Set, Self::Release, Self::Revision, Self::Pod, Self::Slice, Self::Node];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Deployment,
+        Self::Set,
+        Self::Release,
+        Self::Revision,
+        Self::Pod,
+        Self::Slice,
+        Self::Node,
+        Self::Claim,
+    ];
 
     /// Resource name, as in paths and metrics.
     pub(crate) fn resource(self) -> &'static str {
@@ -79,6 +90,7 @@ impl Kind {
             Self::Pod => "pods",
             Self::Slice => "endpointslices",
             Self::Node => "nodes",
+            Self::Claim => "persistentvolumeclaims",
         }
     }
 }
@@ -125,6 +137,14 @@ pub(crate) struct PodRecord {
     pub(crate) namespace: Text,
 }
 
+/// A PersistentVolumeClaim.
+#[derive(Debug)]
+struct ClaimRecord {
+    claim: Claim,
+    /// Namespace and name of the set whose pods use it.
+    home: (Text, Text),
+}
+
 /// An EndpointSlice: the pods it targets, and whether it serves each.
 #[derive(Debug)]
 pub(crate) struct SliceRecord {
@@ -138,7 +158,9 @@ pub(crate) struct SliceRecord {
 pub(crate) struct Memory {
     /// Names and revisions of pods being created.
     pub(crate) creating: Vec<(Text, RevisionHash)>,
-    /// No pod is to be created before this: the API server has refused one.
+    /// Names of claims being created.
+    pub(crate) claiming: Vec<Text>,
+    /// No pod and no claim is to be created before this: the API server has refused one.
     pub(crate) no_births_until: Option<Millis>,
     /// Why it refused, until a pod is created.
     pub(crate) refused: Option<Text>,
@@ -174,6 +196,8 @@ pub(crate) struct World {
     pub(crate) pods: HashMap<Uid, PodRecord>,
     slices: HashMap<Uid, SliceRecord>,
     nodes: Nodes,
+    claims: HashMap<Uid, ClaimRecord>,
+    claims_of: HashMap<(Text, Text), BTreeSet<Uid>>,
     sets_of: HashMap<Uid, BTreeSet<Uid>>,
     chronicles_of: HashMap<Uid, BTreeSet<Uid>>,
     revisions_of: HashMap<Uid, BTreeSet<Uid>>,
@@ -274,6 +298,7 @@ impl World {
             Kind::Release => self.chronicles.get(&uid).map(|r| r.chronicle.rv),
             Kind::Revision => self.revisions.get(&uid).map(|r| r.revision.rv),
             Kind::Pod => self.pods.get(&uid).map(|r| r.pod.rv),
+            Kind::Claim => self.claims.get(&uid).map(|r| r.claim.rv),
             // Nothing is written to them; what slices say of a drain is read live, and nodes only make a unit wait.
             Kind::Slice | Kind::Node => None,
         }
@@ -289,6 +314,7 @@ impl World {
             Kind::Pod => self.pods.len(),
             Kind::Slice => self.slices.len(),
             Kind::Node => self.nodes.len(),
+            Kind::Claim => self.claims.len(),
         }
     }
 

@@ -47,6 +47,7 @@ impl World {
         let revisions: Vec<&Revision> =
             self.revisions_of(record.set.owner.unwrap_or(uid)).map(|r| &r.revision).collect();
         let pods: Vec<PodView<'_>> = self.pod_views(uid).collect();
+        let claims: Vec<set::claims::ClaimView<'_>> = self.claims_of(record).collect();
         let snapshot = set::Snapshot {
             now,
             set: &record.set,
@@ -57,6 +58,8 @@ impl World {
             revisions: &revisions,
             pods: &pods,
             creating: &memory.creating,
+            claims: &claims,
+            claiming: &memory.claiming,
             occupied: &memory.occupied,
             no_births_until: memory.no_births_until,
             refused: memory.refused.as_ref(),
@@ -64,7 +67,7 @@ impl World {
             proving: memory.proving,
         };
         let plan = set::plan(&snapshot);
-        drop(pods);
+        drop((pods, claims));
         self.keep_proofs(uid, &plan.drained);
         self.keep_census(uid, &plan.census);
         Some(plan)
@@ -174,7 +177,7 @@ impl World {
     }
 
     /// The kinds and how many objects of each are held.
-    pub(crate) fn counts(&self) -> [(Kind, usize); 7] {
+    pub(crate) fn counts(&self) -> [(Kind, usize); Kind::ALL.len()] {
         Kind::ALL.map(|kind| (kind, self.count(kind)))
     }
 }

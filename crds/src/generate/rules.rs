@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::child;
 
+mod claims;
 mod deployment;
 mod inplaceset;
 mod shared;

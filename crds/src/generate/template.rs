@@ -114,6 +114,8 @@ fn metadata() -> Value {
 fn claim_metadata() -> Value {
     let mut schema = metadata();
     merge(&mut schema, json!({ "required": ["name"] }));
+    // A volume of the pod gets this name.
+    merge(child(child(&mut schema, "properties"), "name"), json!({ "maxLength": 63 }));
     schema
 }
 

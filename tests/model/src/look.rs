@@ -8,6 +8,7 @@ use std::{
 };
 
 use cafe_crds::{
+    claims::ClaimRetentionPolicy,
     inplaceset::{InPlaceSetStatus, UpdateStrategy},
     intstr::IntOrPercent,
     selector::Selector,
@@ -105,7 +106,7 @@ impl Planner {
             replicas: i32::try_from(pods).unwrap_or(i32::MAX),
             selector: Selector::default(),
             digest: Digest(0),
-            has_claims: false,
+            claim_retention: ClaimRetentionPolicy::default(),
             min_ready_seconds: 0,
             revision_history_limit: 10,
             traffic: Traffic { grace_seconds: 1, ..Traffic::default() },
@@ -173,6 +174,8 @@ impl Planner {
             revisions: &revisions,
             pods: &views,
             creating: &[],
+            claims: &[],
+            claiming: &[],
             held: &[],
             occupied: &[],
             no_births_until: None,

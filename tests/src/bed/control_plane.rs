@@ -37,7 +37,7 @@ rules:
   verbs: [create, update, patch, delete, deletecollection]
   resources:
   - group: ''
-    resources: [pods, pods/status]
+    resources: [pods, pods/status, persistentvolumeclaims]
   - group: apps
     resources: [controllerrevisions]
   - group: cafe.dev

@@ -373,3 +373,63 @@ pub(crate) fn of_an_in_place_set() -> Vec<Bad> {
         bad("/spec/placement", json!({ "value": "CellA" }), ["spec.placement.unit", "Required value", ""]),
     ]
 }
+
+/// What both kinds refuse of claim templates.
+pub(crate) fn of_the_claims() -> Vec<Bad> {
+    let field = "/spec/volumeClaimTemplates";
+    let templates = "spec.volumeClaimTemplates";
+    let good = |name: &str| {
+        json!({
+            "metadata": { "name": name },
+            "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+        })
+    };
+    let with = |pointer: &str, value: Value| {
+        let mut template = good("data");
+        *template.pointer_mut(pointer).unwrap() = value;
+        json!([template])
+    };
+    let metadata = |value: Value| with("/metadata", value);
+    let policy = "spec.persistentVolumeClaimRetentionPolicy";
+    vec![
+        bad(
+            field,
+            json!([good("data"), good("data")]),
+            [templates, "[\"data\", \"data\"]", "such as data and logs"],
+        ),
+        bad(
+            field,
+            json!([good("Data")]),
+            ["spec.volumeClaimTemplates[0].metadata.name", "\"Data\"", "such as data"],
+        ),
+        bad(field, json!([good("my.data")]), [templates, "\"my.data\"", "such as data"]),
+        bad(field, json!([good("")]), ["spec.volumeClaimTemplates[0].metadata.name", "\"\"", "such as data"]),
+        bad(field, json!([good(&"a".repeat(64))]), [templates, "metadata.name", "63"]),
+        bad(field, metadata(json!({})), ["spec.volumeClaimTemplates[0].metadata.name", "Required value", ""]),
+        bad(
+            field,
+            metadata(json!({ "name": "data", "labels": { "cafe.dev/set": "x" } })),
+            [templates, "cafe.dev/set", "example.com/tier"],
+        ),
+        bad(
+            field,
+            metadata(json!({ "name": "data", "annotations": { "cafe.dev/note": "x" } })),
+            [templates, "cafe.dev/note", "example.com/note"],
+        ),
+        bad(
+            field,
+            with("/spec/accessModes", json!([])),
+            [templates, "data has no accessModes", "[ReadWriteOnce]"],
+        ),
+        bad(
+            field,
+            with("/spec/resources", json!({})),
+            [templates, "data asks for no storage", "storage: 10Gi"],
+        ),
+        bad(
+            "/spec/persistentVolumeClaimRetentionPolicy",
+            json!({ "whenScaled": "Keep" }),
+            [policy, "\"Keep\"", "\"Retain\", \"Delete\""],
+        ),
+    ]
+}

@@ -4,8 +4,8 @@ use kube::api::{Api, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
 use super::bad::{
-    Bad, bad, long, of_a_cafe_deployment, of_an_in_place_set, of_both_kinds, of_the_orders, of_the_strategy,
-    of_the_topology,
+    Bad, bad, long, of_a_cafe_deployment, of_an_in_place_set, of_both_kinds, of_the_claims, of_the_orders,
+    of_the_strategy, of_the_topology,
 };
 use super::ground::Ground;
 use super::objects::{deployment, put, set};
@@ -72,9 +72,10 @@ async fn bad_input_is_refused_with_the_field_the_value_and_what_is_right() {
     for cases in deployments {
         found.extend(wrong(&ground, "CafeDeployment", &deployment(4), &cases, false).await);
     }
-    for cases in [of_both_kinds(), of_an_in_place_set()] {
+    for cases in [of_both_kinds(), of_an_in_place_set(), of_the_claims()] {
         found.extend(wrong(&ground, "InPlaceSet", &set(4), &cases, false).await);
     }
+    found.extend(wrong(&ground, "CafeDeployment", &deployment(4), &of_the_claims(), false).await);
     assert!(found.is_empty(), "{} of them:\n{}", found.len(), found.join("\n"));
 }
 

@@ -5,6 +5,7 @@
 mod balancer;
 mod changes;
 mod ci;
+mod claims;
 mod confirm;
 mod containers;
 mod deletion;

@@ -94,6 +94,8 @@ pub enum Action {
         uid: Uid,
         /// Resource version.
         rv: u64,
+        /// Claims that it owns stay, without an owner.
+        keeps_claims: bool,
     },
     /// Create the CafeRelease of the release in hand.
     CreateChronicle {

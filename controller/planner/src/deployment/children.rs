@@ -137,7 +137,12 @@ fn is_empty(view: &UnitView<'_>) -> bool {
     let (set, c) = (view.set, view.census);
     let acknowledged = set.status.observed_generation == Some(set.generation);
     let none = set.spec.replicas == 0 && set.status.replicas == 0 && set.status.in_flight.is_empty();
-    acknowledged && none && c.replicas == 0 && c.in_flight == 0 && c.terminating == 0
+    acknowledged
+        && none
+        && c.replicas == 0
+        && c.in_flight == 0
+        && c.terminating == 0
+        && c.discarded_claims == 0
 }
 
 /// A unit that is no longer in the topology: emptied, then removed. It starts no update any more, and a pod that dies
@@ -161,7 +166,10 @@ fn retire(view: &UnitView<'_>, step: &Step<'_>, room: &mut i32, plan: &mut Plan)
             reason::UNIT_REMOVED,
             format!("unit {}: InPlaceSet {} was empty", unit_of(set), set.name),
         );
-        plan.act_and_tell(Action::DeleteSet { name: set.name.clone(), uid: set.uid, rv: set.rv }, event);
+        // The unit is scaled away, not deleted: what `whenScaled` has left is there when it comes back.
+        let keeps_claims = view.census.owned_claims > 0;
+        let action = Action::DeleteSet { name: set.name.clone(), uid: set.uid, rv: set.rv, keeps_claims };
+        plan.act_and_tell(action, event);
     }
 }
 
@@ -195,7 +203,7 @@ fn desired(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32, grant: 
         replicas,
         selector: unit_selector(&spec.selector, unit),
         digest: step.target.digest,
-        has_claims: spec.has_claims,
+        claim_retention: spec.claim_retention,
         min_ready_seconds: spec.min_ready_seconds,
         // Its revisions are its owner's; it keeps none.
         revision_history_limit: 0,

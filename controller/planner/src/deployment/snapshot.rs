@@ -1,6 +1,7 @@
 //! What the CafeDeployment planner sees.
 
 use cafe_crds::{
+    claims::ClaimRetentionPolicy,
     deployment::{CafeDeploymentStatus, ReleaseControls, ReleaseStatus, Strategy, Topology, UnitType},
     names::DEFAULT_UNIT,
     selector::Selector,
@@ -26,8 +27,8 @@ pub struct DeploymentSpec {
     pub selector: Selector,
     /// Digest of template and volume claim templates.
     pub digest: Digest,
-    /// Whether there are volume claim templates.
-    pub has_claims: bool,
+    /// What becomes of claims that are needed no longer.
+    pub claim_retention: ClaimRetentionPolicy,
     /// Seconds of readiness until available.
     pub min_ready_seconds: i32,
     /// Old revisions kept.

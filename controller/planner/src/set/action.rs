@@ -1,6 +1,6 @@
 //! What an InPlaceSet plan asks for. Each action says what must hold and carries the object it was decided on.
 
-use cafe_crds::inplaceset::InPlaceSetStatus;
+use cafe_crds::{claims::ClaimRetention, inplaceset::InPlaceSetStatus};
 
 use crate::{
     Text,
@@ -90,6 +90,41 @@ pub enum Action {
         on: On,
         /// The record it rewrites.
         record: InPlace,
+    },
+    /// Create a claim for the pod of this name, which is created once it is there.
+    CreateClaim {
+        /// Its name.
+        name: Text,
+        /// The template it is made from.
+        template: Text,
+        /// The pod that it is for.
+        pod: Text,
+        /// The revision whose template it is.
+        revision: RevisionHash,
+    },
+    /// Write of a claim whether its pod is scaled away, and whether the set owns it.
+    WriteClaim {
+        /// Name.
+        name: Text,
+        /// Uid.
+        uid: Uid,
+        /// Resource version.
+        rv: u64,
+        /// What is to become of it, when its pod is scaled away.
+        given_up: Option<ClaimRetention>,
+        /// It goes with the set.
+        owned: bool,
+        /// Former sets of this name that own it no longer.
+        strangers: Vec<Uid>,
+    },
+    /// Delete a claim whose pod was scaled away and is gone.
+    DeleteClaim {
+        /// Name.
+        name: Text,
+        /// Uid.
+        uid: Uid,
+        /// Resource version.
+        rv: u64,
     },
     /// A live LIST of the EndpointSlices, to prove that these pods (uid, drain) are drained.
     ProveDrained {

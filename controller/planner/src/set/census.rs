@@ -1,6 +1,6 @@
 //! Counting pods: the figures of the status, and what the CafeDeployment planner needs to know of a unit.
 
-use cafe_crds::time::Seconds;
+use cafe_crds::{claims::ClaimRetention, time::Seconds};
 
 use crate::{
     identity::RevisionHash,
@@ -33,6 +33,10 @@ pub struct Census {
     pub updated_in_flight: i32,
     /// Pods on their way out.
     pub terminating: i32,
+    /// Claims of pods that were scaled away, which are still to be deleted.
+    pub discarded_claims: i32,
+    /// Claims that would be deleted together with the set.
+    pub owned_claims: i32,
     /// Pods by the revision they have, sorted.
     pub revisions: Vec<Share>,
     /// Why the API server refuses new pods.
@@ -156,6 +160,10 @@ pub fn take(s: &Snapshot<'_>) -> Census {
         c.wake.at_wall(s.now, at);
     }
     let (mut reserved, mut unreserved_in_service) = (0, 0);
+    for claim in s.claims.iter().map(|view| view.claim).filter(|claim| !claim.terminating) {
+        c.discarded_claims += i32::from(claim.given_up == Some(ClaimRetention::Delete));
+        c.owned_claims += i32::from(!claim.owners.is_empty());
+    }
     for view in s.pods {
         c.terminating += i32::from(view.pod.terminating);
         if s.set.entry(view.pod.uid).is_some() {

@@ -7,6 +7,7 @@ use crate::{
     identity::{RevisionHash, Uid, mix},
     set::{
         Action, Plan, Snapshot,
+        claims::{self, Places, Ready},
         intent::{Intended, Intent},
         steps,
     },
@@ -14,19 +15,24 @@ use crate::{
 
 /// Creates what is missing. A pod is born at the target only while the pods at it and those on their way to it leave
 /// room, so that a pod that dies comes back as what its quota says and none is born past a gate.
-pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], plan: &mut Plan) {
-    let Some(target) = s.target else { return };
+///
+/// Returns the places that are being filled, also while nothing may be created.
+pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], places: &Places<'_>, plan: &mut Plan) -> BTreeSet<Text> {
+    let Some(target) = s.target else { return BTreeSet::new() };
     let base = s.base(target);
+    let places_are_kept = claims::are_kept(s, target);
     // With claims the new pod waits until the old one has let go of them.
-    let present = |p: &&Intended<'_>| p.view.pod.is_live() || s.set.spec.has_claims;
+    let present = |p: &&Intended<'_>| p.view.pod.is_live() || places_are_kept;
     let have = pods.iter().filter(present).count() + s.creating.len();
     let missing = usize::try_from(s.set.spec.replicas).unwrap_or(0).saturating_sub(have);
     if missing == 0 {
-        return;
+        return BTreeSet::new();
     }
+    let names = names(s, pods, places, places_are_kept, missing);
+    let wanted = names.iter().cloned().collect();
     if let Some(until) = s.no_births_until.filter(|until| *until > s.now.mono) {
         plan.wake.at(until);
-        return;
+        return wanted;
     }
     let at_target =
         pods.iter().filter(|p| p.view.pod.is_live() && is_or_will_be_at(s, target.hash, p)).count()
@@ -35,14 +41,35 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], plan: &mut Plan) {
         .unwrap_or(0)
         .saturating_sub(at_target);
     let at_base = missing.saturating_sub(room);
+    for (i, name) in names.into_iter().take(MOST_AT_ONCE).enumerate() {
+        let born = if i < at_base { base } else { target };
+        match places.ready(s, born, &name) {
+            Ready::Yes => {
+                let (revision, group) = (born.hash, steps::birth_group(s, born.hash));
+                plan.actions.push(Action::Create { name, revision, group });
+            }
+            Ready::Lacks(templates) => claims::create(templates, &name, born.hash, plan),
+            Ready::Wait => {}
+        }
+    }
+    wanted
+}
+
+/// The names of the pods that are missing: the places that wait for one, then new ones.
+fn names(
+    s: &Snapshot<'_>,
+    pods: &[Intended<'_>],
+    places: &Places<'_>,
+    places_are_kept: bool,
+    missing: usize,
+) -> Vec<Text> {
     let held = s.creating.iter().map(|(name, _)| name).chain(s.occupied).map(|name| &**name);
     let taken: BTreeSet<&str> = pods.iter().map(|p| &*p.view.pod.name).chain(held).collect();
-    let names =
-        (0..).map(|slot| pod_name(&s.set.name, s.set.uid, slot)).filter(|name| !taken.contains(&**name));
-    for (i, name) in dedup(names).take(missing.min(MOST_AT_ONCE)).enumerate() {
-        let revision = if i < at_base { base.hash } else { target.hash };
-        plan.actions.push(Action::Create { name, revision, group: steps::birth_group(s, revision) });
-    }
+    let vacant = if places_are_kept { places.vacant(&taken) } else { Vec::new() };
+    let most = missing.min(MOST_AT_ONCE.max(vacant.len()));
+    let is_free = |name: &Text| !taken.contains(&**name) && !places.is_closing(name);
+    let new = (0..).map(|slot| pod_name(&s.set.name, s.set.uid, slot)).filter(is_free);
+    dedup(vacant.into_iter().chain(new)).take(most).collect()
 }
 
 /// Whether the pod counts for the target: it runs it, or nothing more is needed before it may be written.

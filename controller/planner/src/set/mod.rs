@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod census;
+pub mod claims;
 pub mod conditions;
 pub mod create;
 pub mod drain;
@@ -16,6 +17,7 @@ pub mod steps;
 
 pub use action::{Action, Plan};
 pub use census::Census;
+use claims::Places;
 pub use snapshot::{Ceiling, Set, SetSpec, Snapshot};
 
 /// Decides everything that can be decided about one InPlaceSet now.
@@ -36,7 +38,9 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     plan.census.blocked = intent::blocked(s, target, &intents);
     let journal = journal::plan(s, &intents, plan.census.held.is_some());
     steps::plan(s, &intents, &journal, &mut plan);
-    create::plan(s, &intents, &mut plan);
+    let places = Places::of(s);
+    let wanted = create::plan(s, &intents, &places, &mut plan);
+    claims::plan(s, &intents, &places, &wanted, &mut plan);
     journal::write(s, &journal, &mut plan);
     fence(s, &mut plan);
     standalone::prune(s, target, &mut plan);

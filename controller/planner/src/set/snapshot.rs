@@ -1,6 +1,7 @@
 //! What the InPlaceSet planner sees.
 
 use cafe_crds::{
+    claims::ClaimRetentionPolicy,
     inplaceset::{InPlaceSetStatus, Placement, UpdateStrategy},
     selector::Selector,
     time::Seconds,
@@ -12,6 +13,7 @@ use crate::{
     identity::{Digest, RevisionHash, Uid},
     pod::PodView,
     revision::Revision,
+    set::claims::ClaimView,
     time::{Millis, Now},
 };
 
@@ -24,8 +26,8 @@ pub struct SetSpec {
     pub selector: Selector,
     /// Digest of template and volume claim templates.
     pub digest: Digest,
-    /// Whether there are volume claim templates.
-    pub has_claims: bool,
+    /// What becomes of claims that are needed no longer.
+    pub claim_retention: ClaimRetentionPolicy,
     /// Seconds of readiness until available.
     pub min_ready_seconds: i32,
     /// Old revisions kept by a set that stands alone.
@@ -116,6 +118,10 @@ pub struct Snapshot<'a> {
     pub pods: &'a [PodView<'a>],
     /// Names and revisions of pods whose creation is on its way.
     pub creating: &'a [(Text, RevisionHash)],
+    /// The claims of its places, in no particular order.
+    pub claims: &'a [ClaimView<'a>],
+    /// Names of claims whose creation is on its way.
+    pub claiming: &'a [Text],
     /// Hashes of revisions whose names somebody else holds.
     pub held: &'a [RevisionHash],
     /// Names of pods of this set's pattern that belong to someone else.

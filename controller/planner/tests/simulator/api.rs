@@ -32,7 +32,7 @@ impl Cluster {
         self.events.push(Told { reason: event.reason, note: event.note });
     }
 
-    fn count(&mut self, kind: &'static str) {
+    pub(super) fn tally(&mut self, kind: &'static str) {
         self.actions += 1;
         *self.writes.entry(kind).or_default() += 1;
         if let Some(left) = &mut self.dies_after {
@@ -53,10 +53,11 @@ impl Cluster {
         self.check_deployment_action(&action);
         let done = match action {
             A::CreateRevision { number, hash } => {
-                self.count("create revision");
+                self.tally("create revision");
                 let name: Text = format!("{}-{hash}", self.deployment.name).into();
                 let digest = self.deployment.spec.digest;
-                let facts = self.templates[&digest].clone();
+                let claims = self.claim_templates.clone();
+                let facts = cafe_planner::template::Facts { claims, ..self.templates[&digest].clone() };
                 let (uid, rv) = (self.next_uid(), self.next_rv());
                 self.log(format!("create revision {number}"));
                 self.revisions.push(Revision {
@@ -74,7 +75,7 @@ impl Cluster {
                 true
             }
             A::WriteRevision { uid, rv, number, older, outcome, .. } => {
-                self.count("write revision");
+                self.tally("write revision");
                 let next = self.next_rv();
                 let found = self.revisions.iter_mut().find(|r| r.uid == uid && r.rv == rv);
                 let done =
@@ -83,13 +84,13 @@ impl Cluster {
                 done.is_some()
             }
             A::DeleteRevision { uid, name, .. } => {
-                self.count("delete revision");
+                self.tally("delete revision");
                 self.log(format!("delete revision {name}"));
                 self.revisions.retain(|r| r.uid != uid);
                 true
             }
             A::CreateSet { name, spec } => {
-                self.count("create set");
+                self.tally("create set");
                 if self.sets.iter().any(|s| s.name == name) {
                     return false;
                 }
@@ -112,7 +113,7 @@ impl Cluster {
                 true
             }
             A::WriteSet { uid, rv, spec, name } => {
-                self.count("write set");
+                self.tally("write set");
                 let next = self.next_rv();
                 self.log(format!("write set {name} {} {:?}", spec.replicas, spec.update_strategy));
                 let Some(set) = self.sets.iter_mut().find(|s| s.uid == uid && s.rv == rv) else {
@@ -126,7 +127,7 @@ impl Cluster {
                 true
             }
             A::CapSet { uid, rv, ceiling, name } => {
-                self.count("cap set");
+                self.tally("cap set");
                 let next = self.next_rv();
                 self.log(format!("cap set {name} {ceiling:?}"));
                 let Some(set) = self.sets.iter_mut().find(|s| s.uid == uid && s.rv == rv) else {
@@ -138,7 +139,7 @@ impl Cluster {
                 true
             }
             A::CreateChronicle { name, spec, status } => {
-                self.count("create release");
+                self.tally("create release");
                 if self.chronicles.iter().any(|c| c.name == name) {
                     return false;
                 }
@@ -156,21 +157,21 @@ impl Cluster {
                 true
             }
             A::WriteChronicle { name, uid, rv, before, after } => {
-                self.count("write release");
+                self.tally("write release");
                 assert_ne!(before, after, "a write that changes nothing: {name}");
                 self.log(format!("write release {name}: {}", after.message));
                 let found = self.chronicles.iter_mut().find(|c| c.uid == uid && c.rv == rv);
                 found.map(|c| (c.rv, c.status) = (rv + 1, *after)).is_some()
             }
             A::DeleteChronicle { uid, name, .. } => {
-                self.count("delete release");
+                self.tally("delete release");
                 self.log(format!("delete release {name}"));
                 self.chronicles.retain(|c| c.uid != uid);
                 true
             }
             A::TouchSet { uid, rv, .. } => self.touch_set(uid, rv),
-            A::DeleteSet { uid, name, rv } => {
-                self.count("delete set");
+            A::DeleteSet { uid, name, rv, keeps_claims } => {
+                self.tally("delete set");
                 if self.sets.iter().any(|s| s.uid == uid && s.rv != rv) {
                     return false;
                 }
@@ -178,10 +179,11 @@ impl Cluster {
                 self.sets.retain(|s| s.uid != uid);
                 // Garbage collection: a creation may have landed in the meantime.
                 self.pods.retain(|_, p| p.set != uid);
+                self.claims_lose_set(uid, keeps_claims);
                 true
             }
             A::WriteStatus { rv, status } => {
-                self.count("write deployment status");
+                self.tally("write deployment status");
                 if rv != self.deployment.rv {
                     return false;
                 }
@@ -210,15 +212,19 @@ impl Cluster {
         }
         match action {
             A::Create { name, revision, group } => {
-                self.count("create pod");
+                self.tally("create pod");
                 if self.pods.values().any(|p| p.set == set && p.pod.name == name) {
                     return;
                 }
                 self.check_create(set, revision);
+                self.check_claims_of_birth(set, revision, &name);
                 self.create_pod(set, name, revision, group);
             }
+            A::CreateClaim { name, pod, .. } => self.create_claim(set, name, pod),
+            A::WriteClaim { uid, rv, given_up, owned, .. } => self.write_claim(set, uid, rv, given_up, owned),
+            A::DeleteClaim { uid, rv, .. } => self.delete_claim(uid, rv),
             A::ProveDrained { pods } => {
-                self.count("list slices");
+                self.tally("list slices");
                 for (uid, op) in pods {
                     let proven =
                         |p: &SimPod| p.pod.gate == Gate::Draining(op) && !p.serving && !p.pod.is_ready();
@@ -237,7 +243,7 @@ impl Cluster {
     }
 
     fn touch_set(&mut self, uid: Uid, rv: u64) -> bool {
-        self.count("touch set");
+        self.tally("touch set");
         let next = self.next_rv();
         let Some(set) = self.sets.iter_mut().find(|s| s.uid == uid && s.rv == rv) else {
             return false;
@@ -248,7 +254,7 @@ impl Cluster {
     }
 
     fn write_set_status(&mut self, uid: Uid, rv: u64, status: cafe_crds::inplaceset::InPlaceSetStatus) {
-        self.count("write set status");
+        self.tally("write set status");
         if self.set_by_uid(uid).rv != rv {
             return;
         }
@@ -283,7 +289,7 @@ impl Cluster {
             A::Touch { on, .. } => ("touch", on.clone()),
             other => panic!("no write to a pod: {other:?}"),
         };
-        self.count(kind);
+        self.tally(kind);
         if self.pods.get(&on.uid).is_none_or(|p| p.pod.rv != on.rv) {
             return;
         }

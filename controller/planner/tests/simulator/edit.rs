@@ -44,6 +44,7 @@ impl Template {
             }],
             labels: BTreeMap::from([("version".into(), self.label.to_string().into())]),
             annotations: BTreeMap::new(),
+            claims: Vec::new(),
         }
     }
 
@@ -85,7 +86,7 @@ impl Cluster {
                     ..Selector::default()
                 },
                 digest: template.digest(),
-                has_claims: false,
+                claim_retention: Default::default(),
                 min_ready_seconds: 0,
                 history_limit: 20,
                 strategy,
@@ -107,6 +108,8 @@ impl Cluster {
             chronicles: Vec::new(),
             no_chronicles_until: None,
             pods: BTreeMap::new(),
+            claim_templates: Vec::new(),
+            claims: BTreeMap::new(),
             templates: [(template.digest(), template.facts())].into(),
             memory: Memory::default(),
             protectors: BTreeMap::new(),
@@ -305,6 +308,7 @@ impl Cluster {
         let uid = self.unit(unit).uid;
         self.sets.retain(|s| s.uid != uid);
         self.pods.retain(|_, p| p.set != uid);
+        self.claims_lose_set(uid, false);
         self.memory.fenced.remove(&uid);
         self.memory.censuses.remove(&uid);
         self

@@ -39,7 +39,7 @@ impl Cluster {
             let unit = self.sets.iter().find(|s| s.uid == p.set).map(unit_of).unwrap_or_default();
             let full = self.full_units.contains(unit) || self.is_crowded(unit);
             let unplaced = !p.pod.scheduled && !p.pod.terminating;
-            if unplaced && !full {
+            if unplaced && !full && self.has_its_claims(p) {
                 moves.push(Move::Schedule(uid));
             }
             if unplaced && full && p.pod.unschedulable.is_none() {

@@ -36,6 +36,7 @@ pub enum Write {
 pub struct Busy {
     pub objects: HashSet<Uid>,
     pub creating: Vec<(Uid, Text, RevisionHash)>,
+    pub claiming: Vec<(Uid, Text)>,
     pub proving: HashSet<Uid>,
     pub births: bool,
     pub chronicling: bool,
@@ -155,6 +156,10 @@ fn mark_set(uid: Uid, action: &set::Action, busy: &mut Busy) {
     }
     match action {
         A::Create { name, revision, .. } => busy.creating.push((uid, name.clone(), *revision)),
+        A::CreateClaim { name, .. } => busy.claiming.push((uid, name.clone())),
+        A::WriteClaim { uid, .. } | A::DeleteClaim { uid, .. } => {
+            busy.objects.insert(*uid);
+        }
         A::ProveDrained { .. } => {
             busy.proving.insert(uid);
         }

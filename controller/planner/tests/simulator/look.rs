@@ -94,6 +94,9 @@ impl Cluster {
             .collect();
         let revisions: Vec<&Revision> = self.revisions.iter().collect();
         let pods: Vec<PodView<'_>> = self.pods_of(uid).map(|p| self.view(p, &busy)).collect();
+        let claims = self.claims_of(&set.name, &busy);
+        let claiming: Vec<_> =
+            busy.claiming.iter().filter(|c| c.0 == uid).map(|(_, name)| name.clone()).collect();
         set::plan(&set::Snapshot {
             now: self.now,
             set,
@@ -104,6 +107,8 @@ impl Cluster {
             revisions: &revisions,
             pods: &pods,
             creating: &creating,
+            claims: &claims,
+            claiming: &claiming,
             held: &[],
             occupied: &[],
             no_births_until: None,
@@ -223,6 +228,7 @@ impl Cluster {
             let plan = self.plan_set(set.uid);
             assert!(plan.actions.is_empty() && plan.wake.0.is_none(), "{plan:#?}\n{}", self.story());
         }
+        self.check_places();
     }
 
     pub fn assert_converged(&self) {

@@ -14,6 +14,7 @@
 )]
 
 mod api;
+mod claims;
 mod edit;
 mod environment;
 mod flight;
@@ -34,6 +35,7 @@ use cafe_planner::{
     time::{Millis, Now, Wake},
 };
 
+pub use claims::SimClaim;
 pub use edit::{Template, cells};
 pub use environment::{Move, NEVER_READY};
 pub use flight::Flying;
@@ -113,6 +115,9 @@ pub struct Cluster {
     pub pods: BTreeMap<Uid, SimPod>,
     pub templates: HashMap<Digest, Facts>,
     pub memory: Memory,
+    /// Names of the claim templates of every revision.
+    pub claim_templates: Vec<Text>,
+    pub claims: BTreeMap<Uid, SimClaim>,
     pub protectors: BTreeMap<String, Protector>,
     /// Images that do not start, and the reason their containers wait.
     pub bad_images: BTreeMap<String, &'static str>,

@@ -1,6 +1,6 @@
 //! Rules of a CafeDeployment.
 
-use super::{Rule, shared};
+use super::{Rule, claims, shared};
 
 /// All of them; the order is the order in the file.
 pub(in super::super) const CAFE_DEPLOYMENT: &[Rule] = &[
@@ -20,6 +20,12 @@ pub(in super::super) const CAFE_DEPLOYMENT: &[Rule] = &[
     shared::TEMPLATE_ANNOTATIONS_FREE,
     shared::CONTAINERS_PRESENT,
     shared::RESTART_POLICY,
+    claims::NAMES_UNIQUE,
+    claims::NAME_SYNTAX,
+    claims::LABELS_FREE,
+    claims::ANNOTATIONS_FREE,
+    claims::ACCESS_MODES,
+    claims::STORAGE,
     shared::RESTART_AT,
     shared::PROTECTOR_NAME,
     BATCH_SIZE,

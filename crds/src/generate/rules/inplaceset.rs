@@ -1,6 +1,6 @@
 //! Rules of an InPlaceSet.
 
-use super::{Rule, shared};
+use super::{Rule, claims, shared};
 
 /// All of them; the order is the order in the file.
 pub(in super::super) const IN_PLACE_SET: &[Rule] = &[
@@ -18,6 +18,12 @@ pub(in super::super) const IN_PLACE_SET: &[Rule] = &[
     shared::TEMPLATE_ANNOTATIONS_FREE,
     shared::CONTAINERS_PRESENT,
     shared::RESTART_POLICY,
+    claims::NAMES_UNIQUE,
+    claims::NAME_SYNTAX,
+    claims::LABELS_FREE,
+    claims::ANNOTATIONS_FREE,
+    claims::ACCESS_MODES,
+    claims::STORAGE,
     shared::RESTART_AT,
     PARTITION,
     MAX_UNAVAILABLE,

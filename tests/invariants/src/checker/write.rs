@@ -76,7 +76,8 @@ impl Checker {
     /// S10, S14, S15 and S17 of what a request says about itself.
     fn guarded(&mut self, write: &Write, body: &Body) {
         let object = &write.object;
-        let ours = matches!(write.kind, Kind::Pod | Kind::Set | Kind::Deployment | Kind::Revision);
+        let ours =
+            matches!(write.kind, Kind::Pod | Kind::Set | Kind::Deployment | Kind::Revision | Kind::Claim);
         if ours {
             self.judge(Rule::S15, rules::s15(body.finalizers), object);
         }
