@@ -6,6 +6,7 @@ use cafe_crds::{
 };
 use cafe_planner::{
     Text,
+    bonds::{Kin, Orphan},
     deployment::{Action, action::Step},
     identity::Uid,
     revision::Outcome,
@@ -16,8 +17,8 @@ use serde_json::{Value, json};
 use super::{
     Call, Target, chronicles,
     requests::{
-        Owned, PatchType, create, delete, fence, metadata, owned_by, patch, replace_on, revision_body,
-        revision_name,
+        Owned, PatchType, create, delete, fence, get, metadata, owned, owned_by, patch, replace_on,
+        revision_body, revision_name, without_finalizer,
     },
 };
 use crate::world::{DeploymentRecord, Kind, Owner, World};
@@ -101,6 +102,39 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
             let request = delete(Kind::Set, &d.namespace, &name, uid, rv);
             of(Kind::Set, &name, Target::Existing { uid, rv }, "delete", "DeleteSet", request)
         }
+        Action::AdoptSet { name, uid, rv } => {
+            let owner = owned("CafeDeployment", &d.name, d.uid, d.bonds.drain.is_none());
+            let body = replace_on(uid, rv, "/metadata/ownerReferences", &owner);
+            let request = patch(Kind::Set, &d.namespace, &name, "", PatchType::Json, &body);
+            of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "AdoptSet", request)
+        }
+        Action::TieSet { name, uid, rv, at, blocks } => {
+            let path = format!("/metadata/ownerReferences/{at}/blockOwnerDeletion");
+            let body = replace_on(uid, rv, &path, &json!(blocks));
+            let request = patch(Kind::Set, &d.namespace, &name, "", PatchType::Json, &body);
+            of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "TieSet", request)
+        }
+        Action::Adopt { orphan: Orphan { kind, name, uid, rv } } => {
+            let (kind, decision) = match kind {
+                Kin::Revision => (Kind::Revision, "AdoptRevision"),
+                Kin::Release => (Kind::Release, "AdoptRelease"),
+                Kin::Pod => return None,
+            };
+            let owner = owned_by("CafeDeployment", &d.name, d.uid);
+            let body = json!({"metadata": metadata(uid, rv, [("ownerReferences", owner)])});
+            let request = patch(kind, &d.namespace, &name, "", PatchType::Merge, &body);
+            of(kind, &name, Target::Existing { uid, rv }, "patch", decision, request)
+        }
+        Action::Confirm => {
+            let target = Target::Confirmation { uid: d.uid, sightings: world.sightings() };
+            let request = get(Kind::Deployment, &d.namespace, &d.name);
+            of(Kind::Deployment, &d.name, target, "get", "Confirm", request)
+        }
+        Action::LetGo { rv, at } => {
+            let body = without_finalizer(d.uid, rv, at);
+            let request = patch(Kind::Deployment, &d.namespace, &d.name, "", PatchType::Json, &body);
+            of(Kind::Deployment, &d.name, Target::Existing { uid: d.uid, rv }, "patch", "LetGo", request)
+        }
         Action::CreateChronicle { name, spec, status } => {
             let body = chronicles::body(d, &name, &spec, &status)?;
             let request = create(Kind::Release, &d.namespace, &body);
@@ -139,7 +173,7 @@ fn set_body(world: &World, record: &DeploymentRecord, name: &Text, spec: &SetSpe
         "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "InPlaceSet",
         "metadata": {
             "name": &**name, "namespace": &*d.namespace, "labels": labels,
-            "ownerReferences": owned_by("CafeDeployment", &d.name, d.uid),
+            "ownerReferences": owned("CafeDeployment", &d.name, d.uid, d.bonds.drain.is_none()),
         },
         "spec": set_spec(world, spec)?,
     }))

@@ -5,6 +5,8 @@
 
 mod chronicles;
 mod fold;
+mod orphans;
+mod overlaps;
 pub(crate) mod plan;
 mod relist;
 #[cfg(test)]
@@ -23,14 +25,16 @@ use cafe_planner::{
     identity::{Op, RevisionHash, Uid},
     pod::{Endpoints, Pod},
     revision::Revision,
-    set::{Census, Set, SetSpec},
+    set::{Census, Set},
     time::Millis,
 };
 
 use crate::observe::{
-    Interner,
+    Interner, Labels,
     content::{Content, Contents},
 };
+use orphans::Orphans;
+use overlaps::Overlaps;
 use relist::Relists;
 use writes::Writes;
 
@@ -93,6 +97,8 @@ pub(crate) struct SetRecord {
     /// What its template and claims are.
     pub(crate) content: Arc<Content>,
     pub(crate) census: Census,
+    /// When this version of it was seen, if nobody owns it.
+    sighting: u64,
 }
 
 /// A CafeRelease.
@@ -118,6 +124,9 @@ pub(crate) struct PodRecord {
     pub(crate) pod: Pod,
     pub(crate) set: Uid,
     pub(crate) namespace: Text,
+    labels: Labels,
+    /// The set waits for it when it is deleted in the foreground.
+    blocks: bool,
 }
 
 /// An EndpointSlice: the pods it targets, and whether it serves each.
@@ -141,8 +150,10 @@ pub(crate) struct Memory {
     pub(crate) occupied: Vec<Text>,
     /// Hashes of revisions whose names somebody else holds.
     pub(crate) held: Vec<RevisionHash>,
-    /// The spec last written to it, to tell a foreign edit.
-    pub(crate) written: Option<Box<SetSpec>>,
+    /// Orphans seen before this sighting are no work of its own deletion: a live read has shown it alive since.
+    pub(crate) confirmed: u64,
+    /// That read is on its way.
+    pub(crate) confirming: bool,
     /// Other objects being created for it.
     pub(crate) births: u32,
     /// A CafeRelease is being created for it.
@@ -173,6 +184,9 @@ pub(crate) struct World {
     revisions_of: HashMap<Uid, BTreeSet<Uid>>,
     pods_of: HashMap<Uid, BTreeSet<Uid>>,
     set_names: HashMap<(Text, Text), Uid>,
+    sets_in: HashMap<Text, BTreeSet<Uid>>,
+    orphans: Orphans,
+    overlaps: Overlaps,
     endpoints: HashMap<Uid, Endpoints>,
     /// Live proofs of drains, by pod.
     proofs: HashMap<Uid, (Op, Millis)>,
@@ -265,9 +279,13 @@ impl World {
         match kind {
             Kind::Deployment => self.deployments.get(&uid).map(|r| r.deployment.rv),
             Kind::Set => self.sets.get(&uid).map(|r| r.set.rv),
-            Kind::Release => self.chronicles.get(&uid).map(|r| r.chronicle.rv),
-            Kind::Revision => self.revisions.get(&uid).map(|r| r.revision.rv),
-            Kind::Pod => self.pods.get(&uid).map(|r| r.pod.rv),
+            Kind::Release => {
+                self.chronicles.get(&uid).map(|r| r.chronicle.rv).or_else(|| self.orphans.resource_version(uid))
+            }
+            Kind::Revision => {
+                self.revisions.get(&uid).map(|r| r.revision.rv).or_else(|| self.orphans.resource_version(uid))
+            }
+            Kind::Pod => self.pods.get(&uid).map(|r| r.pod.rv).or_else(|| self.orphans.resource_version(uid)),
             // Nothing is written to slices, and what they say of a drain is read live.
             Kind::Slice => None,
         }

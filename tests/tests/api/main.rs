@@ -17,6 +17,7 @@ mod look;
 mod objects;
 mod pods;
 mod refusals;
+mod ownership;
 mod removal;
 mod rights;
 mod scale;

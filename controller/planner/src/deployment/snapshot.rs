@@ -10,6 +10,7 @@ use cafe_crds::{
 
 use crate::{
     Text,
+    bonds::{Bonds, Others},
     deployment::Chronicle,
     identity::{Digest, RevisionHash, Uid},
     revision::Revision,
@@ -81,6 +82,8 @@ pub struct Deployment {
     pub status: CafeDeploymentStatus,
     /// Who wrote what is in the spec.
     pub authors: Authors,
+    /// What ties it to others.
+    pub bonds: Bonds,
 }
 
 /// An InPlaceSet of the CafeDeployment with its pods in figures.
@@ -121,6 +124,8 @@ pub struct Snapshot<'a> {
     pub held: &'a [RevisionHash],
     /// Names of InPlaceSets in its namespace that belong to someone else.
     pub taken: &'a [Text],
+    /// What is around it that is not its own.
+    pub others: Others<'a>,
 }
 
 impl<'a> Snapshot<'a> {

@@ -8,18 +8,19 @@ use crate::{
     set::{
         Action, Plan, Snapshot,
         intent::{Intended, Intent},
-        steps,
+        ownership, steps,
     },
 };
 
 /// Creates what is missing. A pod is born at the target only while the pods at it and those on their way to it leave
 /// room, so that a pod that dies comes back as what its quota says and none is born past a gate.
 pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], plan: &mut Plan) {
-    let Some(target) = s.target else { return };
+    let Some(target) = s.target.filter(|_| s.others.overlaps.is_none()) else { return };
     let base = s.base(target);
     // With claims the new pod waits until the old one has let go of them.
     let present = |p: &&Intended<'_>| p.view.pod.is_live() || s.set.spec.has_claims;
     let have = pods.iter().filter(present).count() + s.creating.len();
+    let have = have + ownership::arriving(s);
     let missing = usize::try_from(s.set.spec.replicas).unwrap_or(0).saturating_sub(have);
     if missing == 0 {
         return;

@@ -64,7 +64,7 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], held: bool) -> Journal {
     journal.out = out_of_service(s, pods, &journal);
     let given_back = give_back(s, pods, &mut journal);
     let lost = take_in_lost_drains(s, pods, &mut journal);
-    let paused = s.set.spec.update_strategy.paused || (held && s.set.owner.is_none());
+    let paused = s.is_paused() || (held && s.set.owner.is_none());
     let (reserved, removals) = reserve(s, pods, paused, &mut journal);
     journal.due = given_back || lost || removals || reserved || all_released;
     journal
@@ -176,7 +176,7 @@ fn entry_of(s: &Snapshot<'_>, p: &Intended<'_>) -> Entry {
     let pod = p.view.pod;
     let to = match p.intent {
         Intent::Remove | Intent::Bury | Intent::Gone => None,
-        Intent::Keep => pod.revision,
+        Intent::Keep | Intent::Release => pod.revision,
         Intent::Relabel | Intent::Update | Intent::Recreate => s.target.map(|t| t.hash),
     };
     Entry { uid: pod.uid, from: pod.revision, to, since: s.now.wall }

@@ -106,6 +106,7 @@ impl Cluster {
                     spec: *spec,
                     status: Default::default(),
                     journal: Vec::new(),
+                    bonds: Default::default(),
                 });
                 self.acknowledged(uid);
                 true
@@ -156,6 +157,13 @@ impl Cluster {
                 true
             }
             A::TouchSet { uid, rv, .. } => self.touch_set(uid, rv),
+            A::LetGo { .. } => {
+                self.deployment.bonds.drain = None;
+                true
+            }
+            A::AdoptSet { .. } | A::TieSet { .. } | A::Adopt { .. } | A::Confirm => {
+                unreachable!("everything here has its owner")
+            }
             A::DeleteSet { uid, name, rv } => {
                 self.count("delete set");
                 if self.sets.iter().any(|s| s.uid == uid && s.rv != rv) {

@@ -129,7 +129,10 @@ impl Cluster {
             | A::DeleteSet { uid, .. } => {
                 busy.objects.insert(*uid);
             }
-            A::WriteStatus { .. } => {
+            A::AdoptSet { .. } | A::TieSet { .. } | A::Adopt { .. } | A::Confirm => {
+                unreachable!("everything here has its owner")
+            }
+            A::WriteStatus { .. } | A::LetGo { .. } => {
                 busy.objects.insert(self.deployment.uid);
             }
         }

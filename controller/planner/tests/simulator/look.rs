@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use cafe_crds::deployment::{ReleaseState, ReleaseStatus};
 use cafe_planner::{
+    bonds::Others,
     deployment::{self, Chronicle, UnitView, snapshot::unit_of},
     identity::Uid,
     pod::{Endpoints, Gate, PodView},
@@ -31,6 +32,11 @@ impl Cluster {
     }
 
     pub fn plan_deployment(&self) -> deployment::Plan {
+        self.look_at_deployment(|s| deployment::plan(&s))
+    }
+
+    /// Has `look` see what the planner of the CafeDeployment does.
+    pub fn look_at_deployment<T>(&self, look: impl FnOnce(deployment::Snapshot<'_>) -> T) -> T {
         let busy = self.busy();
         let revisions: Vec<Revision> = self
             .revisions
@@ -57,7 +63,7 @@ impl Cluster {
             .map(|c| Chronicle { busy: busy.objects.contains(&c.uid), ..c.clone() })
             .collect();
         let chronicles: Vec<&Chronicle> = chronicles.iter().collect();
-        deployment::plan(&deployment::Snapshot {
+        look(deployment::Snapshot {
             now: self.now,
             deployment: &self.deployment,
             busy: busy.births || busy.objects.contains(&self.deployment.uid),
@@ -69,10 +75,16 @@ impl Cluster {
             no_chronicles_until: self.no_chronicles_until,
             held: &[],
             taken: &[],
+            others: Others::default(),
         })
     }
 
     pub fn plan_set(&self, uid: Uid) -> set::Plan {
+        self.look_at_set(uid, |s| set::plan(&s))
+    }
+
+    /// Has `look` see what the planner of an InPlaceSet does.
+    pub fn look_at_set<T>(&self, uid: Uid, look: impl FnOnce(set::Snapshot<'_>) -> T) -> T {
         let set = self.set_by_uid(uid);
         let busy = self.busy();
         let creating: Vec<_> = busy
@@ -83,7 +95,7 @@ impl Cluster {
             .collect();
         let revisions: Vec<&Revision> = self.revisions.iter().collect();
         let pods: Vec<PodView<'_>> = self.pods_of(uid).map(|p| self.view(p, &busy)).collect();
-        set::plan(&set::Snapshot {
+        look(set::Snapshot {
             now: self.now,
             set,
             busy: busy.objects.contains(&uid),
@@ -98,6 +110,7 @@ impl Cluster {
             no_births_until: None,
             refused: None,
             proving: busy.proving.contains(&uid),
+            others: Others::default(),
         })
     }
 
@@ -110,6 +123,8 @@ impl Cluster {
             fenced: self.memory.fenced.contains(&uid),
             endpoints: Endpoints { listed: u32::from(p.pod.scheduled), serving: u32::from(p.serving) },
             drained_at: proof.map(|(_, at)| *at),
+            stray: false,
+            blocks: true,
         }
     }
 
