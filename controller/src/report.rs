@@ -130,7 +130,13 @@ impl Reporter {
     pub(crate) fn set_notices(&mut self, namespace: &Text, set: &Set, events: Vec<Event>) {
         for event in events {
             if self.told.insert(key(set.uid, &event)) {
-                tracing::info!(reason = event.reason, namespace = &**namespace, name = &*set.name, "{}", event.note);
+                tracing::info!(
+                    reason = event.reason,
+                    namespace = &**namespace,
+                    name = &*set.name,
+                    "{}",
+                    event.note
+                );
                 self.tell(&set_subject(namespace, &set.name, set.uid), &event);
             }
         }

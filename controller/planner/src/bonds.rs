@@ -11,8 +11,6 @@ pub struct Bonds {
     pub orphans: bool,
     /// It has an owner reference, whoever that is.
     pub owned: bool,
-    /// Where the reference to its controller stands, and whether that one waits for it when it is deleted in the foreground.
-    pub controller: Option<(usize, bool)>,
     /// Who else than the controller has written something that stands in the spec, as that client calls itself.
     pub edited_by: Option<Text>,
 }

@@ -206,8 +206,6 @@ pub struct PodView<'a> {
     pub drained_at: Option<Millis>,
     /// Its labels no longer match the set's selector: it is to be let go.
     pub stray: bool,
-    /// Its set waits for it when it is deleted in the foreground.
-    pub blocks: bool,
 }
 
 impl Pod {

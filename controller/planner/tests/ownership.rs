@@ -144,15 +144,6 @@ fn a_set_that_drains_needs_no_revision_any_more() {
 }
 
 #[test]
-fn pods_of_a_set_that_drains_do_not_block_it_so_that_nothing_deletes_them_at_once() {
-    let (mut cluster, set) = installed(2);
-    cluster.sets[0].bonds.drain = Some(0);
-    assert_eq!(count(&cluster.plan_set(set), |a| matches!(a, Action::Adopt { .. })), 2);
-    let plan = plan_seeing(&cluster, set, |view| view.blocks = false);
-    assert_eq!(count(&plan, |a| matches!(a, Action::Adopt { .. })), 0);
-}
-
-#[test]
 fn a_set_whose_selector_overlaps_with_an_older_one_creates_and_moves_nothing_and_says_so() {
     let (mut cluster, set) = installed(4);
     cluster.sets[0].owner = None;
@@ -220,9 +211,8 @@ fn a_set_that_nobody_owns_and_that_differs_is_reported_with_what_differs() {
     for (set, why) in [(other, "tier=web"), (owned, "owner reference"), (elsewhere, "placement")] {
         let (sets, taken) = ([&set], [set.name.clone()]);
         let others = Others { sets: &sets, confirmed: true, ..Others::default() };
-        let plan = cluster.look_at_deployment(|s| {
-            deployment::plan(&deployment::Snapshot { others, taken: &taken, ..s })
-        });
+        let plan = cluster
+            .look_at_deployment(|s| deployment::plan(&deployment::Snapshot { others, taken: &taken, ..s }));
         assert!(!asked(&plan).iter().any(|a| matches!(a, deployment::Action::AdoptSet { .. })));
         let told = plan.notices.iter().find(|event| event.reason == "NameTaken").unwrap();
         assert!(told.note.contains(why) && told.note.contains("kubectl"), "{}", told.note);
@@ -267,24 +257,14 @@ fn a_deletion_that_leaves_the_sets_behind_drains_nothing() {
 }
 
 #[test]
-fn a_cafe_deployment_that_drains_is_not_blocked_by_its_sets() {
-    let mut cluster = Cluster::installed(4, 2, Strategy::default());
-    cluster.sets.iter_mut().for_each(|set| set.bonds.controller = Some((0, true)));
-    assert!(cluster.plan_deployment().steps.is_empty());
-    cluster.deployment.bonds.drain = Some(0);
-    let plan = cluster.plan_deployment();
-    let freed = asked(&plan).iter().filter(|a| matches!(a, deployment::Action::TieSet { blocks: false, .. })).count();
-    assert_eq!(freed, 2);
-}
-
-#[test]
 fn a_cafe_deployment_whose_selector_overlaps_with_an_older_one_is_invalid_and_creates_nothing() {
     let cluster = Cluster::new(4, 2, Strategy::default());
     let older = "InPlaceSet solo".into();
     let plan = plan_deployment(&cluster, Others { overlaps: Some(&older), ..Others::default() });
     let [deployment::Action::WriteStatus { status, .. }] = &asked(&plan)[..] else { panic!("{plan:#?}") };
     assert_eq!(status.phase, Some(Phase::Invalid));
-    let conditions: Vec<_> = status.conditions.iter().map(|c| (c.type_.as_str(), c.reason.as_str())).collect();
+    let conditions: Vec<_> =
+        status.conditions.iter().map(|c| (c.type_.as_str(), c.reason.as_str())).collect();
     assert_eq!(conditions, [("Ready", "SelectorOverlaps"), ("Stalled", "SelectorOverlaps")]);
     assert!(status.message.as_ref().unwrap().contains("InPlaceSet solo"));
     assert_eq!(plan.notices[0].reason, "SelectorOverlaps");
@@ -296,6 +276,7 @@ fn what_somebody_else_has_written_into_a_child_is_told_with_the_name_when_it_is_
     cluster.sets[0].spec.min_ready_seconds = 7;
     cluster.sets[0].bonds.edited_by = Some("kubectl-edit".into());
     let plan = cluster.plan_deployment();
-    let event = plan.steps.iter().flat_map(|step| &step.events).find(|e| e.reason == "ChildOverwritten").unwrap();
+    let event =
+        plan.steps.iter().flat_map(|step| &step.events).find(|e| e.reason == "ChildOverwritten").unwrap();
     assert!(event.note.contains("kubectl-edit"), "{}", event.note);
 }

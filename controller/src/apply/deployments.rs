@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use super::{
     Call, Target, chronicles,
     requests::{
-        Owned, PatchType, create, delete, fence, get, metadata, owned, owned_by, patch, replace_on,
-        revision_body, revision_name, without_finalizer,
+        Owned, PatchType, create, delete, fence, get, metadata, owned_by, patch, replace_on, revision_body,
+        revision_name, without_finalizer,
     },
 };
 use crate::world::{DeploymentRecord, Kind, Owner, World};
@@ -103,16 +103,10 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
             of(Kind::Set, &name, Target::Existing { uid, rv }, "delete", "DeleteSet", request)
         }
         Action::AdoptSet { name, uid, rv } => {
-            let owner = owned("CafeDeployment", &d.name, d.uid, d.bonds.drain.is_none());
+            let owner = owned_by("CafeDeployment", &d.name, d.uid);
             let body = replace_on(uid, rv, "/metadata/ownerReferences", &owner);
             let request = patch(Kind::Set, &d.namespace, &name, "", PatchType::Json, &body);
             of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "AdoptSet", request)
-        }
-        Action::TieSet { name, uid, rv, at, blocks } => {
-            let path = format!("/metadata/ownerReferences/{at}/blockOwnerDeletion");
-            let body = replace_on(uid, rv, &path, &json!(blocks));
-            let request = patch(Kind::Set, &d.namespace, &name, "", PatchType::Json, &body);
-            of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "TieSet", request)
         }
         Action::Adopt { orphan: Orphan { kind, name, uid, rv } } => {
             let (kind, decision) = match kind {
@@ -173,7 +167,7 @@ fn set_body(world: &World, record: &DeploymentRecord, name: &Text, spec: &SetSpe
         "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "InPlaceSet",
         "metadata": {
             "name": &**name, "namespace": &*d.namespace, "labels": labels,
-            "ownerReferences": owned("CafeDeployment", &d.name, d.uid, d.bonds.drain.is_none()),
+            "ownerReferences": owned_by("CafeDeployment", &d.name, d.uid),
         },
         "spec": set_spec(world, spec)?,
     }))

@@ -17,7 +17,7 @@ use cafe_planner::{
 };
 use serde_json::{Map, Value, json};
 
-use super::requests::{metadata, owned};
+use super::requests::{metadata, owned_by};
 use crate::{
     observe::{content::Content, pod::Record},
     world::SetRecord,
@@ -50,7 +50,7 @@ pub(super) fn birth(
             "name": &**name, "namespace": &*set.namespace, "labels": labels,
             "annotations": strings(&content.template, "/metadata/annotations"),
             "finalizers": content.template.pointer("/metadata/finalizers").cloned().unwrap_or_else(|| json!([])),
-            "ownerReferences": owned("InPlaceSet", &set.set.name, set.set.uid, set.set.bonds.drain.is_none()),
+            "ownerReferences": owned_by("InPlaceSet", &set.set.name, set.set.uid),
         },
         "spec": spec,
     })

@@ -123,15 +123,9 @@ pub(super) fn replace_on(uid: Uid, rv: u64, path: &str, value: &Value) -> Value 
 
 /// The owner reference of a child.
 pub(super) fn owned_by(kind: &str, name: &str, uid: Uid) -> Value {
-    owned(kind, name, uid, true)
-}
-
-/// The same; `blocks` when its owner is to wait for it where it is deleted in the foreground. An owner that drains does not: its children
-/// would be deleted at once to let it go.
-pub(super) fn owned(kind: &str, name: &str, uid: Uid, blocks: bool) -> Value {
     json!([{
         "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind, "name": name, "uid": uid.to_string(),
-        "controller": true, "blockOwnerDeletion": blocks,
+        "controller": true, "blockOwnerDeletion": true,
     }])
 }
 

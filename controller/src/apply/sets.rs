@@ -15,7 +15,7 @@ use super::{
     Call, Target,
     pods::{self, Change, Closing},
     requests::{
-        self, Owned, PatchType, create, delete, fence, get, list, metadata, owned, owned_by, patch, replace_on,
+        self, Owned, PatchType, create, delete, fence, get, list, metadata, owned_by, patch, replace_on,
         revision_body, revision_name, without_finalizer,
     },
 };
@@ -87,7 +87,7 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
             Some(call.pod(&on, "delete", decision, request))
         }
         Action::Adopt { on } => {
-            let owner = owned("InPlaceSet", &set.set.name, uid, set.set.bonds.drain.is_none());
+            let owner = owned_by("InPlaceSet", &set.set.name, uid);
             let body = json!({"metadata": metadata(on.uid, on.rv, [("ownerReferences", owner)])});
             Some(call.pod(&on, "patch", "AdoptPod", patch_pod(set, &on, "", &body)))
         }

@@ -37,7 +37,8 @@ pub(crate) fn claimed(managed: &[ManagedFieldsEntry]) -> Authors {
 pub(crate) fn editor(managed: &[ManagedFieldsEntry]) -> Option<Text> {
     let others = managed.iter().filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER));
     let editors = others.filter(|entry| entry.subresource.as_deref() != Some("status") && owns(entry, &[]));
-    let last = editors.max_by_key(|entry| entry.time.as_ref().map_or(i128::MIN, |time| time.0.as_nanosecond()));
+    let last =
+        editors.max_by_key(|entry| entry.time.as_ref().map_or(i128::MIN, |time| time.0.as_nanosecond()));
     last.and_then(|entry| entry.manager.as_deref()).map(Text::from)
 }
 

@@ -71,12 +71,6 @@ pub(crate) fn controller(meta: &ObjectMeta, kind: &str) -> Option<Uid> {
     owners.iter().find(ours).and_then(|o| o.uid.parse().ok())
 }
 
-/// Whether the controller of an object waits for it when it is deleted in the foreground.
-pub(crate) fn blocks(meta: &ObjectMeta) -> bool {
-    let owners = meta.owner_references.as_deref().unwrap_or_default();
-    owners.iter().any(|o| o.controller == Some(true) && o.block_owner_deletion == Some(true))
-}
-
 /// `7-2`: group 2 of revision 7.
 fn group(label: &str) -> Option<(i64, i32)> {
     let (revision, group) = label.split_once('-')?;

@@ -44,10 +44,6 @@ fn bonds(meta: &ObjectMeta, edited_by: Option<cafe_planner::Text>) -> Bonds {
         drain: finalizers.iter().position(|f| f == FINALIZER_DRAIN),
         orphans: finalizers.iter().any(|f| f == FINALIZER_ORPHAN),
         owned: !owners.is_empty(),
-        controller: owners
-            .iter()
-            .position(|o| o.controller == Some(true))
-            .and_then(|at| Some((at, owners.get(at)?.block_owner_deletion == Some(true)))),
         edited_by,
     }
 }
@@ -162,7 +158,9 @@ pub(crate) fn orphaned_revision(object: &RevisionObject) -> Option<Kindred> {
     let meta = &object.metadata.0;
     let (name, uid) = identity(meta)?;
     let (maker, hash) = named(name)?;
-    if meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty()) || meta.deletion_timestamp.is_some() {
+    if meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
+        || meta.deletion_timestamp.is_some()
+    {
         return None;
     }
     let digest = Content::from_data(object.data.clone()).digest();
@@ -177,7 +175,9 @@ pub(crate) fn orphaned_release(object: &ReleaseObject) -> Option<Kindred> {
     let meta = &object.metadata.0;
     let (name, uid) = identity(meta)?;
     let (maker, number) = name.rsplit_once('-')?;
-    if meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty()) || meta.deletion_timestamp.is_some() {
+    if meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
+        || meta.deletion_timestamp.is_some()
+    {
         return None;
     }
     (number.parse() == Ok(object.spec.revision)).then_some(())?;

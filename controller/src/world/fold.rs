@@ -204,7 +204,8 @@ impl World {
             self.disown_set(uid, old.set.owner);
             self.mark_those_who_want(&namespace, &set.name);
         }
-        let claims = old.as_ref().map(|old| (old.set.generation, old.set.owner)) != Some((set.generation, set.owner));
+        let claims =
+            old.as_ref().map(|old| (old.set.generation, old.set.owner)) != Some((set.generation, set.owner));
         let census = match old {
             Some(old) if old.set.rv > set.rv => {
                 self.sets.insert(uid, old);
@@ -299,8 +300,7 @@ impl World {
             memory.creating.retain(|(name, _)| *name != pod.name);
         }
         let labels = self.interner.labels(object.metadata.0.labels.as_ref());
-        let blocks = pod::blocks(&object.metadata.0);
-        let same = |old: &PodRecord| old.set == set && old.pod == pod && old.blocks == blocks && old.labels == labels;
+        let same = |old: &PodRecord| old.set == set && old.pod == pod && old.labels == labels;
         if self.pods.get(&uid).is_some_and(same) {
             return;
         }
@@ -309,7 +309,7 @@ impl World {
             self.mark(Owner::Set(old));
         }
         self.pods_of.entry(set).or_default().insert(uid);
-        self.pods.insert(uid, PodRecord { pod, set, namespace, labels, blocks });
+        self.pods.insert(uid, PodRecord { pod, set, namespace, labels });
         self.mark(Owner::Set(set));
     }
 

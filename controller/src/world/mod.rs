@@ -125,8 +125,6 @@ pub(crate) struct PodRecord {
     pub(crate) set: Uid,
     pub(crate) namespace: Text,
     labels: Labels,
-    /// The set waits for it when it is deleted in the foreground.
-    blocks: bool,
 }
 
 /// An EndpointSlice: the pods it targets, and whether it serves each.
@@ -279,9 +277,11 @@ impl World {
         match kind {
             Kind::Deployment => self.deployments.get(&uid).map(|r| r.deployment.rv),
             Kind::Set => self.sets.get(&uid).map(|r| r.set.rv),
-            Kind::Release => {
-                self.chronicles.get(&uid).map(|r| r.chronicle.rv).or_else(|| self.orphans.resource_version(uid))
-            }
+            Kind::Release => self
+                .chronicles
+                .get(&uid)
+                .map(|r| r.chronicle.rv)
+                .or_else(|| self.orphans.resource_version(uid)),
             Kind::Revision => {
                 self.revisions.get(&uid).map(|r| r.revision.rv).or_else(|| self.orphans.resource_version(uid))
             }

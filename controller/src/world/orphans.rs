@@ -72,9 +72,12 @@ impl Orphans {
     pub(super) fn uids(&self, kind: Kind, scope: Option<&Text>) -> Vec<Uid> {
         let within = |namespace: &Text| scope.is_none_or(|s| s == namespace);
         match kind {
-            Kind::Pod => {
-                self.pods.iter().filter(|(n, _)| within(n)).flat_map(|(_, pods)| pods.keys().copied()).collect()
-            }
+            Kind::Pod => self
+                .pods
+                .iter()
+                .filter(|(n, _)| within(n))
+                .flat_map(|(_, pods)| pods.keys().copied())
+                .collect(),
             Kind::Revision | Kind::Release => {
                 let of = if kind == Kind::Revision { Kin::Revision } else { Kin::Release };
                 let all = self.kin.iter().filter(|((n, _), _)| within(n)).flat_map(|(_, kin)| kin.values());
@@ -210,13 +213,16 @@ impl World {
             return around;
         }
         let spec = &record.set.spec;
-        let place = spec.placement.as_ref().and_then(|p| Some((p.node_label_key.as_deref()?, p.value.as_deref()?)));
+        let place =
+            spec.placement.as_ref().and_then(|p| Some((p.node_label_key.as_deref()?, p.value.as_deref()?)));
         let fits = |pod: &&OrphanPod| {
             let placed = place.is_none_or(|(key, value)| pod.place.is_bound_to(key, value));
             placed && spec.selector.matches(pod.labels.iter())
         };
         let mut newest = 0;
-        for pod in self.orphans.pods.get(&record.namespace).into_iter().flat_map(BTreeMap::values).filter(fits) {
+        for pod in
+            self.orphans.pods.get(&record.namespace).into_iter().flat_map(BTreeMap::values).filter(fits)
+        {
             newest = newest.max(pod.sighting);
             around.orphans.push(pod.orphan.clone());
         }

@@ -36,7 +36,10 @@ impl Claim {
         if other.units.is_empty() {
             return self.selector.matches(plain);
         }
-        other.units.iter().any(|unit| self.selector.matches(plain.clone().chain([(LABEL_UNIT, unit.as_str())])))
+        other
+            .units
+            .iter()
+            .any(|unit| self.selector.matches(plain.clone().chain([(LABEL_UNIT, unit.as_str())])))
     }
 
     fn overlaps(&self, other: &Self) -> bool {
@@ -95,7 +98,8 @@ impl Overlaps {
         }
         let waiting = self.refused.iter().filter(|(_, (older, _))| *older == uid);
         let waiting: Vec<Uid> = waiting.map(|(younger, _)| *younger).collect();
-        let homes: Vec<Age> = waiting.iter().filter_map(|uid| self.homes.get(uid)).map(|(_, age)| *age).collect();
+        let homes: Vec<Age> =
+            waiting.iter().filter_map(|uid| self.homes.get(uid)).map(|(_, age)| *age).collect();
         homes.into_iter().filter_map(|age| self.judge(&namespace, age)).collect()
     }
 
@@ -126,7 +130,8 @@ impl World {
     pub(super) fn claim_deployment(&mut self, record: &DeploymentRecord, created: Seconds) {
         let d = &record.deployment;
         let topology = &d.spec.topology;
-        let units = if topology.values.is_empty() { vec![DEFAULT_UNIT.to_owned()] } else { topology.values.clone() };
+        let units =
+            if topology.values.is_empty() { vec![DEFAULT_UNIT.to_owned()] } else { topology.values.clone() };
         let claim = Claim {
             owner: Owner::Deployment(d.uid),
             called: format!("CafeDeployment {}", d.name).into(),

@@ -325,7 +325,6 @@ fn view<'a>(look: &Look, i: usize, pod: &'a PlannerPod) -> PodView<'a> {
         endpoints: Endpoints { listed: 1, serving: u32::from(is(look.serving)) },
         drained_at: is(look.proven).then(|| if is(look.settled) { Millis(0) } else { NOW.mono }),
         stray: false,
-        blocks: true,
     }
 }
 

@@ -94,19 +94,6 @@ pub enum Action {
         /// Resource version.
         rv: u64,
     },
-    /// Write whether an InPlaceSet is waited for when the CafeDeployment is deleted in the foreground.
-    TieSet {
-        /// Name.
-        name: Text,
-        /// Uid.
-        uid: Uid,
-        /// Resource version.
-        rv: u64,
-        /// Where the owner reference stands in the list.
-        at: usize,
-        /// Whether it is waited for.
-        blocks: bool,
-    },
     /// Make a ControllerRevision or CafeRelease that nobody owns its own.
     Adopt {
         /// What.

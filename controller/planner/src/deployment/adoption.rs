@@ -12,9 +12,10 @@ use crate::{
 /// Adopts what may be adopted. Whether something is, or is about to be: nothing else is decided before.
 pub fn plan(s: &Snapshot<'_>, plan: &mut Plan) -> bool {
     let others = &s.others;
-    let sets: Vec<(&str, &Set)> = s.unit_names().into_iter().filter_map(|unit| Some((unit, adoptable(s, unit)?))).collect();
+    let sets: Vec<(&str, &Set)> =
+        s.unit_names().into_iter().filter_map(|unit| Some((unit, adoptable(s, unit)?))).collect();
     if sets.is_empty() && others.orphans.is_empty() {
-        return tie(s, plan);
+        return false;
     }
     if others.confirming {
         return true;
@@ -27,8 +28,11 @@ pub fn plan(s: &Snapshot<'_>, plan: &mut Plan) -> bool {
         plan.act(Action::Adopt { orphan: orphan.clone() });
     }
     for (unit, set) in sets {
-        let note =
-            format!("unit {unit}: InPlaceSet {} with {}, which nobody owned", set.name, message::pods(set.status.replicas));
+        let note = format!(
+            "unit {unit}: InPlaceSet {} with {}, which nobody owned",
+            set.name,
+            message::pods(set.status.replicas)
+        );
         let action = Action::AdoptSet { name: set.name.clone(), uid: set.uid, rv: set.rv };
         plan.act_and_tell(action, Event::normal(reason::CHILD_ADOPTED, note));
     }
@@ -70,17 +74,4 @@ fn differences(s: &Snapshot<'_>, unit: &str, set: &Set) -> Vec<String> {
 pub fn why_not(s: &Snapshot<'_>, unit: &str) -> Option<String> {
     let set = orphan(s, unit)?;
     Some(differences(s, unit, set).join(", "))
-}
-
-/// Children do not block the deletion of an owner that drains: in the foreground they would be deleted at once, and not wait.
-fn tie(s: &Snapshot<'_>, plan: &mut Plan) -> bool {
-    let blocks = s.deployment.bonds.drain.is_none();
-    let wrong = s.units.iter().filter(|u| !u.busy && !u.set.deleting);
-    let wrong = wrong.filter_map(|u| u.set.bonds.controller.filter(|(_, now)| *now != blocks).map(|(at, _)| (u.set, at)));
-    let mut any = false;
-    for (set, at) in wrong {
-        plan.act(Action::TieSet { name: set.name.clone(), uid: set.uid, rv: set.rv, at, blocks });
-        any = true;
-    }
-    any
 }

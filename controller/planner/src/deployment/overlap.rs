@@ -26,7 +26,10 @@ pub fn refuse(s: &Snapshot<'_>, plan: &mut Plan) -> bool {
         selector: s.deployment.spec.selector.as_query(),
         phase: Some(Phase::Invalid),
         message: Some(message.clone()),
-        conditions: vec![condition(types::READY, ConditionStatus::False), condition(types::STALLED, ConditionStatus::True)],
+        conditions: vec![
+            condition(types::READY, ConditionStatus::False),
+            condition(types::STALLED, ConditionStatus::True),
+        ],
         ..s.deployment.status.clone()
     };
     if status != s.deployment.status && !s.busy {

@@ -91,7 +91,7 @@ pub enum Action {
         /// The record it rewrites.
         record: InPlace,
     },
-    /// Make a pod that nobody owns the set's own; also for one that is, to write anew whether it blocks the set's deletion.
+    /// Make a pod that nobody owns the set's own.
     Adopt {
         /// The pod.
         on: On,

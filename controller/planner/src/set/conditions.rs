@@ -13,7 +13,11 @@ pub fn all(s: &Snapshot<'_>, c: &Census, in_flight: usize) -> Vec<Condition> {
     let replicas = s.set.spec.replicas;
     let to_update = replicas - s.partition();
     let stays = !s.set.deleting && s.others.overlaps.is_none();
-    let ready = stays && c.replicas == replicas && c.available == replicas && c.updated >= to_update && in_flight == 0;
+    let ready = stays
+        && c.replicas == replicas
+        && c.available == replicas
+        && c.updated >= to_update
+        && in_flight == 0;
     let overlap = ownership::overlap(s);
     let message = match (&c.refused, &c.held) {
         _ if overlap.is_some() => overlap.clone().unwrap_or_default(),

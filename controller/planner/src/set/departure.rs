@@ -24,6 +24,13 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
 /// Plans the set as if it were to have no pods, whatever its spec says: also when its revisions have gone before it.
 #[must_use]
 pub fn empty(s: &Snapshot<'_>) -> Plan {
+    let set = Set { spec: SetSpec { replicas: 0, ..s.set.spec.clone() }, ..s.set.clone() };
+    without_revision(&Snapshot { set: &set, ..s.clone() })
+}
+
+/// Plans a set that nothing is to be created for or moved in, so that it needs no revision.
+#[must_use]
+pub fn without_revision(s: &Snapshot<'_>) -> Plan {
     let stand_in = Revision {
         name: s.set.status.update_revision.as_deref().unwrap_or_default().into(),
         uid: s.set.uid,
@@ -37,8 +44,7 @@ pub fn empty(s: &Snapshot<'_>) -> Plan {
         facts: Facts::default(),
     };
     let target = s.target.unwrap_or(&stand_in);
-    let set = Set { spec: SetSpec { replicas: 0, ..s.set.spec.clone() }, ..s.set.clone() };
-    let s = Snapshot { set: &set, target: Some(target), ..s.clone() };
+    let s = Snapshot { target: Some(target), ..s.clone() };
     let mut plan = Plan { census: census::take(&s), ..Plan::default() };
     work(&s, target, &mut plan);
     plan

@@ -160,7 +160,9 @@ fn move_to_target(s: &Snapshot<'_>, target: &Revision, pods: &mut [Intended<'_>]
 /// Pods that are missing and whose creation is not on its way.
 fn vacancies(s: &Snapshot<'_>) -> usize {
     let live = s.pods.iter().filter(|view| view.pod.is_live()).count();
-    usize::try_from(s.set.spec.replicas).unwrap_or(0).saturating_sub(live + s.creating.len() + ownership::arriving(s))
+    usize::try_from(s.set.spec.replicas)
+        .unwrap_or(0)
+        .saturating_sub(live + s.creating.len() + ownership::arriving(s))
 }
 
 /// How a pod reaches the target; Keep when the policy forbids the only way.

@@ -257,7 +257,7 @@ fn next_write(s: &Snapshot<'_>) -> Millis {
 
 fn status(s: &Snapshot<'_>, journal: &Journal, plan: &Plan) -> InPlaceSetStatus {
     let c = &plan.census;
-    let target = s.target.map(|t| t.name.to_string());
+    let target = s.target.map(|t| t.name.to_string()).filter(|name| !name.is_empty());
     let all_updated = c.updated == c.replicas && c.updated >= s.set.spec.replicas;
     let current = if all_updated { target.clone() } else { s.set.status.current_revision.clone() };
     InPlaceSetStatus {

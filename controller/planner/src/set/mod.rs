@@ -31,6 +31,11 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     if s.target.is_none() && s.set.spec.replicas == 0 && s.set.owner.is_some() {
         return departure::empty(s);
     }
+    if s.others.overlaps.is_some() {
+        let mut plan = departure::without_revision(s);
+        ownership::tell_overlap(s, &mut plan);
+        return plan;
+    }
     let mut plan = Plan { census: census::take(s), ..Plan::default() };
     ownership::adopt(s, &mut plan);
     let Some(target) = s.target else {
@@ -38,7 +43,6 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
         standalone::create_revision(s, &mut plan);
         return plan;
     };
-    ownership::tell_overlap(s, &mut plan);
     ownership::tell(s, &mut plan);
     work(s, target, &mut plan);
     standalone::prune(s, target, &mut plan);

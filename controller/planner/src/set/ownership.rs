@@ -21,7 +21,7 @@ use crate::{
 /// deletion of this very set has orphaned would be collected with it.
 pub fn adopt(s: &Snapshot<'_>, plan: &mut Plan) {
     let others = &s.others;
-    if others.orphans.is_empty() || others.confirming || others.overlaps.is_some() {
+    if others.orphans.is_empty() || others.confirming {
         return;
     }
     if !others.confirmed {
@@ -59,13 +59,7 @@ pub fn arriving(s: &Snapshot<'_>) -> usize {
 /// Whether a revision is about to be the set's own: until then none is created under its name.
 #[must_use]
 pub fn awaits_revisions(s: &Snapshot<'_>) -> bool {
-    s.others.overlaps.is_none() && s.others.orphans.iter().any(|orphan| orphan.kind == Kin::Revision)
-}
-
-/// Whether the set's word on blocking its deletion has to be written anew on the pod.
-#[must_use]
-pub fn is_tied_wrongly(s: &Snapshot<'_>, view: &PodView<'_>) -> bool {
-    view.blocks == s.set.bonds.drain.is_some() && !view.busy && view.pod.is_live()
+    s.others.orphans.iter().any(|orphan| orphan.kind == Kin::Revision)
 }
 
 /// Tells of what somebody else has written into fields of the set's on its pods, once per change.

@@ -7,7 +7,7 @@ use crate::{
 
 /// Asks for the revision of a template that has none yet.
 pub fn create_revision(s: &Snapshot<'_>, plan: &mut Plan) {
-    if s.set.owner.is_some() || s.busy || s.others.overlaps.is_some() || ownership::awaits_revisions(s) {
+    if s.set.owner.is_some() || s.busy || ownership::awaits_revisions(s) {
         return;
     }
     // A template that returns is found by its content; without gates its number does not matter.

@@ -12,7 +12,6 @@ use crate::{
         drain::{self, Patience},
         intent::{Intended, Intent},
         journal::Journal,
-        ownership,
     },
     time::Millis,
     traffic,
@@ -45,7 +44,6 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal, plan: &m
             Step::AtWall(when) => plan.wake.at_wall(s.now, when),
             Step::Prove(op) => unproven.push((pod.uid, op)),
             Step::At(at) => plan.wake.at(at),
-            Step::Wait if ownership::is_tied_wrongly(s, &p.view) => plan.actions.push(Action::Adopt { on: on(pod) }),
             Step::Wait => {}
         }
     }
@@ -87,9 +85,7 @@ fn step(s: &Snapshot<'_>, p: &Intended<'_>, drained: bool, journal: &Journal) ->
             put_back(pod)
         }
         // Labels do not wait for a pod that is not well; a pause lets them wait, but not the pod.
-        (Intent::Relabel, Gate::Draining(_)) if reserved && s.is_paused() => {
-            put_back(pod)
-        }
+        (Intent::Relabel, Gate::Draining(_)) if reserved && s.is_paused() => put_back(pod),
         (Intent::Relabel, _) if !s.is_paused() => relabel(s, pod),
         (Intent::Keep, Gate::Draining(_)) if reserved => put_back(pod),
         (Intent::Keep, Gate::Missing) => put_back(pod),

@@ -161,7 +161,7 @@ impl Cluster {
                 self.deployment.bonds.drain = None;
                 true
             }
-            A::AdoptSet { .. } | A::TieSet { .. } | A::Adopt { .. } | A::Confirm => {
+            A::AdoptSet { .. } | A::Adopt { .. } | A::Confirm => {
                 unreachable!("everything here has its owner")
             }
             A::DeleteSet { uid, name, rv } => {

@@ -129,7 +129,7 @@ impl Cluster {
             | A::DeleteSet { uid, .. } => {
                 busy.objects.insert(*uid);
             }
-            A::AdoptSet { .. } | A::TieSet { .. } | A::Adopt { .. } | A::Confirm => {
+            A::AdoptSet { .. } | A::Adopt { .. } | A::Confirm => {
                 unreachable!("everything here has its owner")
             }
             A::WriteStatus { .. } | A::LetGo { .. } => {

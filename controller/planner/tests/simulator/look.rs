@@ -124,7 +124,6 @@ impl Cluster {
             endpoints: Endpoints { listed: u32::from(p.pod.scheduled), serving: u32::from(p.serving) },
             drained_at: proof.map(|(_, at)| *at),
             stray: false,
-            blocks: true,
         }
     }
 
