@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use cafe_tests::scenario::{Kind, Pod, View, Workload, bed, merge, solo};
-use kube::api::PostParams;
+use cafe_tests::scenario::{Pod, View, Workload, bed, merge, solo};
 use serde_json::{Value, json};
 
 use crate::balancer::draining;
@@ -169,28 +168,6 @@ async fn old_revisions_are_kept_up_to_the_limit_and_one_of_them_is_gone_back_to_
     let view = web.wait_until_settled().await?;
     assert_eq!((view.serving_in_all("v4"), view.identities()), (2, before));
     assert_eq!(revisions(&web).await?, kept, "the template is the revision it was");
-    web.finish().await?;
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_younger_set_with_the_same_selector_is_refused_and_the_older_one_goes_on() -> Result<()> {
-    let web = Workload::install(bed().await?, "twins", &solo(2)).await?;
-    let before = web.look().await?.identities();
-    let mut twin = solo(2);
-    twin["metadata"]["name"] = json!("twin");
-    web.api(Kind::Set).create(&PostParams::default(), &serde_json::from_value(twin)?).await?;
-    let refused = |view: &View| {
-        view.sets.iter().any(|set| {
-            let mut conditions = set["status"]["conditions"].as_array().into_iter().flatten();
-            set["metadata"]["name"] == "twin" && conditions.any(|c| c["reason"] == "SelectorOverlaps")
-        })
-    };
-    web.wait_until("refused", refused).await?;
-    web.release("v2").await?;
-    let moved = |view: &View| view.serving_in_all("v2") == 2 && view.reserved() == 0;
-    let view = web.wait_until("moved", moved).await?;
-    assert_eq!(view.identities(), before);
     web.finish().await?;
     Ok(())
 }
