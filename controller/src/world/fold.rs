@@ -17,9 +17,6 @@ use crate::{
     watch::{Frame, Observed},
 };
 
-/// Deleted uids remembered: more than there are answers on their way.
-const BURIED: usize = 4096;
-
 impl World {
     /// Takes one frame in.
     pub(crate) fn fold(&mut self, frame: Frame) {
@@ -328,7 +325,7 @@ impl World {
     }
 
     /// Moves the endpoint figures from what a slice said to what it says, and marks the sets whose pods changed.
-    fn count_endpoints(&mut self, before: &[(Uid, bool)], after: &[(Uid, bool)]) {
+    pub(super) fn count_endpoints(&mut self, before: &[(Uid, bool)], after: &[(Uid, bool)]) {
         if before == after {
             return;
         }
@@ -353,70 +350,6 @@ impl World {
         }
     }
 
-    /// Forgets an object that is gone.
-    pub(crate) fn remove(&mut self, kind: Kind, uid: Uid) {
-        self.buried.push_back(uid);
-        if self.buried.len() > BURIED {
-            self.buried.pop_front();
-        }
-        self.writes.forget(uid);
-        self.lose_orphan(uid);
-        match kind {
-            Kind::Deployment => {
-                self.give_up_claim(uid);
-                if let Some(record) = self.deployments.remove(&uid) {
-                    self.departed.push((record.deployment.namespace, record.deployment.name));
-                }
-                self.memory.remove(&Owner::Deployment(uid));
-                self.mark(Owner::Deployment(uid));
-            }
-            Kind::Set => self.remove_set(uid),
-            Kind::Release => self.remove_chronicle(uid),
-            Kind::Revision => self.forget_revision(uid),
-            Kind::Pod => self.forget_pod(uid),
-            Kind::Slice => {
-                if let Some(record) = self.slices.remove(&uid) {
-                    self.count_endpoints(&record.targets, &[]);
-                }
-            }
-        }
-    }
-
-    fn forget_revision(&mut self, uid: Uid) {
-        if let Some(record) = self.revisions.remove(&uid) {
-            unlink(&mut self.revisions_of, record.owner, uid);
-            self.mark_revision_owner(record.owner);
-        }
-    }
-
-    fn forget_pod(&mut self, uid: Uid) {
-        self.fenced.remove(&uid);
-        self.proofs.remove(&uid);
-        if let Some(record) = self.pods.remove(&uid) {
-            unlink(&mut self.pods_of, record.set, uid);
-            self.mark(Owner::Set(record.set));
-        }
-    }
-
-    fn remove_set(&mut self, uid: Uid) {
-        self.give_up_claim(uid);
-        self.memory.remove(&Owner::Set(uid));
-        self.fenced.remove(&uid);
-        let Some(record) = self.sets.remove(&uid) else { return };
-        if let Some(here) = self.sets_in.get_mut(&record.namespace) {
-            here.remove(&uid);
-            if here.is_empty() {
-                self.sets_in.remove(&record.namespace);
-            }
-        }
-        let key = (record.namespace.clone(), record.set.name.clone());
-        if self.set_names.get(&key) == Some(&uid) {
-            self.set_names.remove(&key);
-        }
-        self.disown_set(uid, record.set.owner);
-        self.mark_those_who_want(&record.namespace, &record.set.name);
-    }
-
     /// The owner has changed: what was refused before may be what has just been mended.
     fn end_rest(&mut self, owner: Owner) {
         let memory = self.memory(owner);
@@ -427,7 +360,7 @@ impl World {
     }
 
     /// The set is no longer `owner`'s.
-    fn disown_set(&mut self, uid: Uid, owner: Option<Uid>) {
+    pub(super) fn disown_set(&mut self, uid: Uid, owner: Option<Uid>) {
         if let Some(owner) = owner {
             unlink(&mut self.sets_of, owner, uid);
             self.mark(Owner::Deployment(owner));
@@ -435,14 +368,14 @@ impl World {
     }
 
     /// A name has come free: CafeDeployments that may have waited for it are planned again.
-    fn mark_those_who_want(&mut self, namespace: &Text, name: &Text) {
+    pub(super) fn mark_those_who_want(&mut self, namespace: &Text, name: &Text) {
         let wants = |d: &Deployment| d.namespace == *namespace && name.starts_with(&*d.name);
         let waiting = self.deployments.iter().filter(|(_, r)| wants(&r.deployment));
         self.dirty.extend(waiting.map(|(uid, _)| Owner::Deployment(*uid)));
     }
 
     /// A revision concerns its owner, and the sets that take their templates from it.
-    fn mark_revision_owner(&mut self, owner: Uid) {
+    pub(super) fn mark_revision_owner(&mut self, owner: Uid) {
         let sets = self.sets_of.get(&owner).into_iter().flatten().map(|uid| Owner::Set(*uid));
         self.dirty.extend(sets);
         let owner = if self.sets.contains_key(&owner) { Owner::Set(owner) } else { Owner::Deployment(owner) };

@@ -9,6 +9,7 @@ mod orphans;
 mod overlaps;
 pub(crate) mod plan;
 mod relist;
+mod remove;
 #[cfg(test)]
 mod tests;
 pub(crate) mod writes;
