@@ -7,11 +7,7 @@ mod wakes;
 
 use std::{sync::Arc, time::Instant};
 
-use cafe_crds::reason;
-use cafe_planner::{
-    deployment::{Action, Event, action::Step},
-    time::Millis,
-};
+use cafe_planner::time::Millis;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::Client;
 
@@ -272,6 +268,7 @@ impl Engine {
                 let Owner::Set(uid) = owner else { return };
                 if let Some(record) = self.world.sets.get(&uid) {
                     self.reporter.pod_notices(&record.namespace, plan.notices);
+                    self.reporter.set_notices(&record.namespace, &record.set, plan.events);
                 }
                 for action in plan.actions {
                     let call = apply::set_call(&self.world, uid, action, now);
@@ -287,8 +284,7 @@ impl Engine {
                 if let Some(record) = self.world.deployments.get(&uid) {
                     self.reporter.notice(&record.deployment, plan.notices);
                 }
-                for mut step in plan.steps {
-                    self.tell_overwritten(&mut step);
+                for step in plan.steps {
                     let call = apply::deployment_call(&self.world, uid, step);
                     if !self.dispatch(owner, call) {
                         return;
@@ -296,19 +292,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    /// A set that no longer says what was last written to it was changed by somebody else.
-    fn tell_overwritten(&mut self, step: &mut Step) {
-        let Action::WriteSet { name, uid, spec, .. } = &step.action else { return };
-        let memory = self.world.memory(Owner::Set(*uid));
-        if memory.written.as_ref() == Some(spec) {
-            let note = format!(
-                "InPlaceSet {name}: its spec belongs to its CafeDeployment; a change by hand was undone"
-            );
-            step.events.push(Event::warning(reason::CHILD_OVERWRITTEN, note));
-        }
-        memory.written = Some(spec.clone());
     }
 
     fn measured(&mut self, owner: Owner, kind: &'static str, started: Instant, now: Millis) {
@@ -355,6 +338,7 @@ impl Engine {
             Target::NewClaim { name, .. } => self.world.memory(call.owner).claiming.push(name.clone()),
             Target::NewRevision(_) | Target::NewSet => self.world.memory(call.owner).births += 1,
             Target::NewChronicle => self.world.memory(call.owner).chronicling = true,
+            Target::Confirmation { .. } => self.world.memory(call.owner).confirming = true,
             Target::Proof(_) => self.world.memory(call.owner).proving = true,
         }
     }

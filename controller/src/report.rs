@@ -11,7 +11,7 @@ use cafe_planner::{
     Text,
     deployment::{Deployment, Event},
     identity::{Uid, mix},
-    set::action::Notice,
+    set::{Set, action::Notice},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::Client;
@@ -122,6 +122,22 @@ impl Reporter {
                     uid,
                 };
                 self.tell(&subject, &event);
+            }
+        }
+    }
+
+    /// Tells what belongs to no write about an InPlaceSet, once.
+    pub(crate) fn set_notices(&mut self, namespace: &Text, set: &Set, events: Vec<Event>) {
+        for event in events {
+            if self.told.insert(key(set.uid, &event)) {
+                tracing::info!(
+                    reason = event.reason,
+                    namespace = &**namespace,
+                    name = &*set.name,
+                    "{}",
+                    event.note
+                );
+                self.tell(&set_subject(namespace, &set.name, set.uid), &event);
             }
         }
     }

@@ -54,6 +54,12 @@ pub const ANNOTATION_OFFLINE: &str = "cafe.dev/offline";
 /// Pod annotation, written by people and tools: do not wait any longer for the drain that it names.
 pub const ANNOTATION_FORCE_DRAIN: &str = "cafe.dev/force-drain";
 
+/// Finalizer of a CafeDeployment or InPlaceSet, put there by people: its pods are drained before it goes. The controller takes it off,
+/// and nobody else's.
+pub const FINALIZER_DRAIN: &str = "cafe.dev/drain";
+/// Kubernetes' finalizer of an object whose dependents are to live on without it.
+pub const FINALIZER_ORPHAN: &str = "orphan";
+
 /// Node label that names the cell of a node (`unitType: Cell`).
 pub const NODE_LABEL_CELL: &str = "cafe.dev/cell";
 /// Node label that names the zone of a node (`unitType: Zone`).

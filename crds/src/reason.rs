@@ -63,6 +63,10 @@ words! {
     DRAIN_FORCED = "DrainForced";
     /// What somebody else wrote into a child was overwritten.
     CHILD_OVERWRITTEN = "ChildOverwritten";
+    /// What nobody owned and what matches was taken over.
+    CHILD_ADOPTED = "ChildAdopted";
+    /// A pod whose labels no longer match was let go.
+    CHILD_RELEASED = "ChildReleased";
 
     /// A new template was seen and has a revision.
     NEW_REVISION_AVAILABLE = "NewRevisionAvailable";
@@ -106,6 +110,10 @@ words! {
     RESTARTING = "Restarting";
     /// Pods cannot be created, for example because of a quota.
     CREATE_FAILED = "CreateFailed";
+    /// An older object selects pods of this one, or the other way round: this one does nothing.
+    SELECTOR_OVERLAPS = "SelectorOverlaps";
+    /// The object is being deleted, and its pods are drained first.
+    DRAINING_BEFORE_DELETION = "DrainingBeforeDeletion";
     /// `podUpdatePolicy: InPlaceOnly` holds pods whose change cannot go in place.
     IN_PLACE_ONLY = "InPlaceOnly";
     /// No node carries the label value of a unit.

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod apportion;
+pub mod bonds;
 pub mod deployment;
 pub mod event;
 pub mod identity;

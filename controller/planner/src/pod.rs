@@ -206,6 +206,8 @@ pub struct PodView<'a> {
     pub endpoints: Endpoints,
     /// When a live read proved the present drain complete.
     pub drained_at: Option<Millis>,
+    /// Its labels no longer match the set's selector: it is to be let go.
+    pub stray: bool,
 }
 
 impl Pod {

@@ -9,6 +9,7 @@ use cafe_crds::{
 };
 use cafe_planner::{
     Text,
+    bonds::{Kin, Orphan},
     deployment::{Action, action::Step},
     identity::Uid,
     revision::Outcome,
@@ -19,8 +20,8 @@ use serde_json::{Value, json};
 use super::{
     Call, Target, chronicles,
     requests::{
-        Owned, PatchType, create, delete, delete_with, fence, metadata, owned_by, patch, replace_on,
-        revision_body, revision_name,
+        Owned, PatchType, create, delete, delete_with, fence, get, metadata, owned_by, patch, replace_on,
+        revision_body, revision_name, without_finalizer,
     },
 };
 use crate::world::{DeploymentRecord, Kind, Owner, World};
@@ -112,6 +113,33 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
             let propagation = if keeps_claims { "Orphan" } else { "Background" };
             let request = delete_with(Kind::Set, &d.namespace, &name, (uid, rv), propagation);
             of(Kind::Set, &name, Target::Existing { uid, rv }, "delete", "DeleteSet", request)
+        }
+        Action::AdoptSet { name, uid, rv } => {
+            let owner = owned_by("CafeDeployment", &d.name, d.uid);
+            let body = replace_on(uid, rv, "/metadata/ownerReferences", &owner);
+            let request = patch(Kind::Set, &d.namespace, &name, "", PatchType::Json, &body);
+            of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "AdoptSet", request)
+        }
+        Action::Adopt { orphan: Orphan { kind, name, uid, rv } } => {
+            let (kind, decision) = match kind {
+                Kin::Revision => (Kind::Revision, "AdoptRevision"),
+                Kin::Release => (Kind::Release, "AdoptRelease"),
+                Kin::Pod => return None,
+            };
+            let owner = owned_by("CafeDeployment", &d.name, d.uid);
+            let body = json!({"metadata": metadata(uid, rv, [("ownerReferences", owner)])});
+            let request = patch(kind, &d.namespace, &name, "", PatchType::Merge, &body);
+            of(kind, &name, Target::Existing { uid, rv }, "patch", decision, request)
+        }
+        Action::Confirm => {
+            let target = Target::Confirmation { uid: d.uid, sightings: world.sightings() };
+            let request = get(Kind::Deployment, &d.namespace, &d.name);
+            of(Kind::Deployment, &d.name, target, "get", "Confirm", request)
+        }
+        Action::LetGo { rv, at } => {
+            let body = without_finalizer(d.uid, rv, at);
+            let request = patch(Kind::Deployment, &d.namespace, &d.name, "", PatchType::Json, &body);
+            of(Kind::Deployment, &d.name, Target::Existing { uid: d.uid, rv }, "patch", "LetGo", request)
         }
         Action::CreateChronicle { name, spec, status } => {
             let body = chronicles::body(d, &name, &spec, &status)?;

@@ -58,6 +58,13 @@ pub(crate) enum Target {
     NewSet,
     /// A CafeRelease to be born.
     NewChronicle,
+    /// A live read of the owner itself, begun after so many orphans had been seen.
+    Confirmation {
+        /// Its uid.
+        uid: Uid,
+        /// Orphans seen before.
+        sightings: u64,
+    },
     /// A live read, for these pods and drains.
     Proof(Vec<(Uid, Op)>),
 }

@@ -1,7 +1,7 @@
 //! The requests themselves: paths, verbs and preconditions.
 
 use cafe_crds::{
-    names::{ANNOTATION_FENCE, FIELD_MANAGER, GROUP, LABEL_REVISION, VERSION},
+    names::{ANNOTATION_FENCE, FIELD_MANAGER, FINALIZER_DRAIN, GROUP, LABEL_REVISION, VERSION},
     selector::Selector,
 };
 use cafe_planner::identity::{RevisionHash, Uid};
@@ -138,6 +138,22 @@ pub(super) fn owned_by(kind: &str, name: &str, uid: Uid) -> Value {
         "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind, "name": name, "uid": uid.to_string(),
         "controller": true, "blockOwnerDeletion": true,
     }])
+}
+
+/// A live GET of an object.
+pub(super) fn get(kind: Kind, namespace: &str, name: &str) -> Request<Vec<u8>> {
+    request(Method::GET, &format!("{}/{name}", collection(kind, namespace)), "application/json", None)
+}
+
+/// A JSON patch that takes our finalizer off its place in the list, on exactly this object in exactly this state.
+pub(super) fn without_finalizer(uid: Uid, rv: u64, at: usize) -> Value {
+    let path = format!("/metadata/finalizers/{at}");
+    json!([
+        {"op": "test", "path": "/metadata/uid", "value": uid.to_string()},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": rv.to_string()},
+        {"op": "test", "path": path, "value": FINALIZER_DRAIN},
+        {"op": "remove", "path": path},
+    ])
 }
 
 /// The body of a new ControllerRevision.

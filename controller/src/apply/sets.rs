@@ -15,9 +15,12 @@ use super::{
     Call, Target, claims,
     pods::{self, Change, Closing},
     requests::{
-        self, Owned, PatchType, create, delete, fence, list, patch, replace_on, revision_body, revision_name,
+        self, Owned, PatchType, create, delete, fence, get, list, metadata, owned_by, patch, replace_on,
+        revision_body, revision_name, without_finalizer,
     },
 };
+use serde_json::json;
+
 use crate::world::{Kind, Owner, SetRecord, World};
 
 /// The call for an action of a set's plan; none if what it needs has just gone.
@@ -102,6 +105,32 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
             let request = delete(Kind::Claim, &set.namespace, &name, uid, rv);
             let target = Target::Existing { uid, rv };
             Some(Call { name, ..call.of(Kind::Claim, target, "delete", "DeleteClaim", request) })
+        }
+        Action::Adopt { on } => {
+            let owner = owned_by("InPlaceSet", &set.set.name, uid);
+            let body = json!({"metadata": metadata(on.uid, on.rv, [("ownerReferences", owner)])});
+            Some(call.pod(&on, "patch", "AdoptPod", patch_pod(set, &on, "", &body)))
+        }
+        Action::Release { on } => {
+            let owner = json!([{"$patch": "delete", "uid": uid.to_string()}]);
+            let body = json!({"metadata": metadata(on.uid, on.rv, [("ownerReferences", owner)])});
+            Some(call.pod(&on, "patch", "ReleasePod", patch_pod(set, &on, "", &body)))
+        }
+        Action::AdoptRevision { name, uid: revision, rv } => {
+            let owner = owned_by("InPlaceSet", &set.set.name, uid);
+            let body = json!({"metadata": metadata(revision, rv, [("ownerReferences", owner)])});
+            let request = patch(Kind::Revision, &set.namespace, &name, "", PatchType::Merge, &body);
+            let target = Target::Existing { uid: revision, rv };
+            Some(Call { name, ..call.of(Kind::Revision, target, "patch", "AdoptRevision", request) })
+        }
+        Action::Confirm => {
+            let target = Target::Confirmation { uid, sightings: world.sightings() };
+            Some(call.of(Kind::Set, target, "get", "Confirm", get(Kind::Set, &set.namespace, &set.set.name)))
+        }
+        Action::LetGo { rv, at } => {
+            let body = without_finalizer(uid, rv, at);
+            let request = patch(Kind::Set, &set.namespace, &set.set.name, "", PatchType::Json, &body);
+            Some(call.of(Kind::Set, Target::Existing { uid, rv }, "patch", "LetGo", request))
         }
         Action::ProveDrained { pods } => Some(call.of(
             Kind::Slice,

@@ -115,6 +115,17 @@ impl Engine {
             self.proven(call.owner, pods, list, now);
             return;
         }
+        if let Target::Confirmation { uid, sightings } = call.target {
+            let found = uid_of(&answer) == Some(uid);
+            self.see(answer);
+            self.release(call);
+            if found {
+                self.world.memory(call.owner).confirmed = sightings;
+            } else {
+                self.rest(call.owner, Some(Retry::Backoff));
+            }
+            return;
+        }
         let deletes = matches!(answer, Answer::Nothing);
         let born = match (&call.target, &answer) {
             (Target::NewSet, Answer::Set(set)) => {
@@ -208,6 +219,7 @@ impl Engine {
                 memory.births = memory.births.saturating_sub(1);
             }
             Target::NewChronicle => self.world.memory(call.owner).chronicling = false,
+            Target::Confirmation { .. } => self.world.memory(call.owner).confirming = false,
             Target::Proof(_) => self.world.memory(call.owner).proving = false,
         }
     }
@@ -223,7 +235,7 @@ impl Engine {
             Target::NewPod { .. } | Target::NewClaim { .. } | Target::NewRevision(_) => {
                 self.reread(call, Duration::ZERO);
             }
-            Target::NewSet | Target::NewChronicle | Target::Proof(_) => {
+            Target::NewSet | Target::NewChronicle | Target::Confirmation { .. } | Target::Proof(_) => {
                 self.release(&call);
                 self.rest(call.owner, Some(Retry::Backoff));
             }
@@ -250,7 +262,7 @@ impl Engine {
     fn unknown(&mut self, call: Call) {
         match &call.target {
             Target::Existing { uid, .. } => self.world.unfence(*uid),
-            Target::Proof(_) => {
+            Target::Confirmation { .. } | Target::Proof(_) => {
                 self.release(&call);
                 self.rest(call.owner, Some(Retry::Backoff));
                 return;
@@ -348,4 +360,14 @@ impl Engine {
             }
         }
     }
+}
+
+/// The uid of the owner that answered.
+fn uid_of(answer: &Answer) -> Option<Uid> {
+    let meta = match answer {
+        Answer::Deployment(o) => &o.metadata.0,
+        Answer::Set(o) => &o.metadata.0,
+        _ => return None,
+    };
+    meta.uid.as_deref().and_then(|uid| uid.parse().ok())
 }

@@ -35,6 +35,16 @@ pub(crate) fn claimed(managed: &[ManagedFieldsEntry]) -> Authors {
     }
 }
 
+/// Who else than the controller owns anything in the spec, last writer first: what somebody else has written into a child stays his
+/// until it is overwritten.
+pub(crate) fn editor(managed: &[ManagedFieldsEntry]) -> Option<Text> {
+    let others = managed.iter().filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER));
+    let editors = others.filter(|entry| entry.subresource.as_deref() != Some("status") && owns(entry, &[]));
+    let last =
+        editors.max_by_key(|entry| entry.time.as_ref().map_or(i128::MIN, |time| time.0.as_nanosecond()));
+    last.and_then(|entry| entry.manager.as_deref()).map(Text::from)
+}
+
 fn owns(entry: &ManagedFieldsEntry, path: &[&str]) -> bool {
     let fields = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:spec"));
     path.iter().try_fold(fields, |at, step| Some(at?.get(step))).flatten().is_some()
@@ -87,6 +97,12 @@ mod tests {
         assert_eq!(authors.confirm.as_deref(), Some("field manager kubectl-edit"));
         assert_eq!(authors.rollback.as_deref(), Some("field manager kubectl-edit"));
         assert_eq!(authors.abort, None);
+    }
+
+    #[test]
+    fn whoever_else_owns_a_field_of_the_spec_has_edited_a_child() {
+        assert_eq!(editor(&managed()).as_deref(), Some("kubectl-edit"));
+        assert_eq!(editor(&managed()[2..]), None);
     }
 
     #[test]

@@ -5,13 +5,14 @@ use cafe_crds::{
     inplaceset::{InFlight, InPlaceSetStatus},
     names::{
         ANNOTATION_CEILING, ANNOTATION_CEILING_TOPOLOGY, ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME,
-        LABEL_PLACE, LABEL_REVISION, LABEL_SCALED_IN, LABEL_SET, PREFIX,
+        FINALIZER_DRAIN, FINALIZER_ORPHAN, LABEL_PLACE, LABEL_SCALED_IN, LABEL_SET, PREFIX,
     },
     time::Seconds,
 };
 use cafe_planner::{
+    bonds::{Bonds, Kin, Orphan},
     deployment::{Chronicle, Deployment, DeploymentSpec},
-    identity::{Digest, Uid},
+    identity::{Digest, RevisionHash, Uid},
     revision::{Outcome, Revision},
     set::{Ceiling, Set, SetSpec, claims::Claim, snapshot::Entry},
 };
@@ -39,6 +40,18 @@ pub(crate) fn seconds(time: Option<&Time>) -> Seconds {
 /// Name and uid, without which an object is of no use.
 fn identity(meta: &ObjectMeta) -> Option<(&str, Uid)> {
     Some((meta.name.as_deref()?, meta.uid.as_deref()?.parse().ok()?))
+}
+
+/// What ties an object to others.
+fn bonds(meta: &ObjectMeta, edited_by: Option<cafe_planner::Text>) -> Bonds {
+    let finalizers = meta.finalizers.as_deref().unwrap_or_default();
+    let owners = meta.owner_references.as_deref().unwrap_or_default();
+    Bonds {
+        drain: finalizers.iter().position(|f| f == FINALIZER_DRAIN),
+        orphans: finalizers.iter().any(|f| f == FINALIZER_ORPHAN),
+        owned: !owners.is_empty(),
+        edited_by,
+    }
 }
 
 /// The record of a CafeDeployment.
@@ -78,6 +91,7 @@ pub(crate) fn deployment(
             restart_at: spec.restart_at,
         },
         status: object.status.unwrap_or_default(),
+        bonds: bonds(&meta, None),
         authors,
     };
     Some((deployment, content))
@@ -90,6 +104,7 @@ pub(crate) fn set(
     interner: &mut Interner,
 ) -> Option<(Set, cafe_planner::Text, std::sync::Arc<Content>)> {
     let meta = &object.metadata.0;
+    let edited_by = object.metadata.1.clone();
     let (name, uid) = identity(meta)?;
     let namespace = interner.text(meta.namespace.as_deref()?);
     let spec = object.spec;
@@ -118,6 +133,7 @@ pub(crate) fn set(
         },
         journal: journal(&status),
         status,
+        bonds: bonds(meta, edited_by),
     };
     Some((set, namespace, content))
 }
@@ -141,6 +157,56 @@ fn journal(status: &InPlaceSetStatus) -> Vec<Entry> {
     entries
 }
 
+/// A ControllerRevision or CafeRelease that nobody owns, by the name of who made it.
+pub(crate) struct Kindred {
+    /// Namespace and name of the CafeDeployment or InPlaceSet that made it.
+    pub(crate) maker: (String, String),
+    /// The object.
+    pub(crate) orphan: Orphan,
+}
+
+/// The hash of a revision stands in its name, which nobody can change: `<owner>-<hash>`.
+fn named(name: &str) -> Option<(&str, RevisionHash)> {
+    let (owner, hash) = name.rsplit_once('-')?;
+    Some((owner, hash.parse().ok()?))
+}
+
+/// A ControllerRevision that nobody owns, if its name is that of its content.
+pub(crate) fn orphaned_revision(object: &RevisionObject) -> Option<Kindred> {
+    let meta = &object.metadata.0;
+    let (name, uid) = identity(meta)?;
+    let (maker, hash) = named(name)?;
+    if meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
+        || meta.deletion_timestamp.is_some()
+    {
+        return None;
+    }
+    let digest = Content::from_data(object.data.clone()).digest();
+    (0..MOST_COLLISIONS).any(|c| RevisionHash::of(digest, c) == hash).then_some(())?;
+    let maker = (meta.namespace.clone()?, maker.to_owned());
+    let orphan = Orphan { kind: Kin::Revision, name: name.into(), uid, rv: resource_version(meta) };
+    Some(Kindred { maker, orphan })
+}
+
+/// A CafeRelease that nobody owns.
+pub(crate) fn orphaned_release(object: &ReleaseObject) -> Option<Kindred> {
+    let meta = &object.metadata.0;
+    let (name, uid) = identity(meta)?;
+    let (maker, number) = name.rsplit_once('-')?;
+    if meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
+        || meta.deletion_timestamp.is_some()
+    {
+        return None;
+    }
+    (number.parse() == Ok(object.spec.revision)).then_some(())?;
+    let maker = (meta.namespace.clone()?, maker.to_owned());
+    let orphan = Orphan { kind: Kin::Release, name: name.into(), uid, rv: resource_version(meta) };
+    Some(Kindred { maker, orphan })
+}
+
+/// How often a hash that met another content is taken to have been moved aside, at most.
+const MOST_COLLISIONS: u32 = 8;
+
 /// The record of a ControllerRevision of ours, with its owner.
 pub(crate) fn revision(
     object: RevisionObject,
@@ -151,7 +217,7 @@ pub(crate) fn revision(
     let (name, uid) = identity(meta)?;
     let owner = controller(meta, "CafeDeployment").or_else(|| controller(meta, "InPlaceSet"))?;
     let annotation = |key: &str| meta.annotations.as_ref().and_then(|a| a.get(key));
-    let hash = meta.labels.as_ref().and_then(|l| l.get(LABEL_REVISION))?.parse().ok()?;
+    let (_, hash) = named(name)?;
     let older = annotation(ANNOTATION_OLDER_REVISIONS).map_or("", String::as_str);
     let (digest, content): (Digest, _) = contents.store(Content::from_data(object.data));
     let revision = Revision {

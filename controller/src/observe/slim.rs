@@ -60,6 +60,18 @@ impl<'de> Deserialize<'de> for Meta {
     }
 }
 
+/// Metadata of a child, of which it matters whether anybody else has written into its spec.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ChildMeta(pub(crate) ObjectMeta, pub(crate) Option<cafe_planner::Text>);
+
+impl<'de> Deserialize<'de> for ChildMeta {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut meta = ObjectMeta::deserialize(deserializer)?;
+        let editor = authors::editor(&meta.managed_fields.take().unwrap_or_default());
+        Ok(Self(meta, editor))
+    }
+}
+
 /// Metadata of an object of which it matters who wrote what. Managed fields are looked at and dropped at once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SignedMeta(pub(crate) ObjectMeta, pub(crate) Authors);
@@ -121,7 +133,7 @@ resource!(DeploymentObject, GROUP, VERSION, "CafeDeployment", "cafedeployments")
 /// An InPlaceSet.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct SetObject {
-    pub(crate) metadata: Meta,
+    pub(crate) metadata: ChildMeta,
     pub(crate) spec: InPlaceSetSpec,
     #[serde(default)]
     pub(crate) status: Option<InPlaceSetStatus>,
@@ -174,6 +186,63 @@ pub(crate) struct PodSpec {
     pub(crate) node_name: Option<String>,
     pub(crate) containers: Vec<ContainerSpec>,
     pub(crate) init_containers: Vec<ContainerSpec>,
+    pub(crate) readiness_gates: Vec<ReadinessGate>,
+    pub(crate) affinity: Option<Affinity>,
+}
+
+/// A readiness gate.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ReadinessGate {
+    pub(crate) condition_type: String,
+}
+
+/// What is read of an affinity: the nodes a pod is bound to.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Affinity {
+    pub(crate) node_affinity: Option<NodeAffinity>,
+}
+
+/// What is read of a node affinity.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeAffinity {
+    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+    pub(crate) required: Option<NodeSelector>,
+}
+
+/// Alternatives, of which one must hold.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct NodeSelector {
+    pub(crate) node_selector_terms: Vec<NodeSelectorTerm>,
+}
+
+/// Requirements, of which all must hold.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct NodeSelectorTerm {
+    pub(crate) match_expressions: Vec<NodeRequirement>,
+}
+
+/// A requirement on a label of the node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeRequirement {
+    pub(crate) key: String,
+    pub(crate) operator: String,
+    pub(crate) values: Vec<String>,
+}
+
+impl PodSpec {
+    /// Whether the pod is bound to nodes whose label `key` is `value`.
+    pub(crate) fn is_bound_to(&self, key: &str, value: &str) -> bool {
+        let required = self.affinity.as_ref().and_then(|a| a.node_affinity.as_ref()?.required.as_ref());
+        let terms = required.map_or(&[][..], |r| &r.node_selector_terms);
+        let names = |r: &NodeRequirement| r.key == key && r.operator == "In" && r.values == [value];
+        !terms.is_empty() && terms.iter().all(|term| term.match_expressions.iter().any(names))
+    }
 }
 
 /// What is read of a container's spec.

@@ -2,7 +2,7 @@
 
 use cafe_planner::{deployment::Chronicle, identity::Uid};
 
-use super::{ChronicleRecord, Kind, Owner, World, fold};
+use super::{ChronicleRecord, Owner, World, fold};
 use crate::observe::{records, slim::ReleaseObject};
 
 impl World {
@@ -16,14 +16,22 @@ impl World {
     pub(crate) fn see_chronicle(&mut self, object: ReleaseObject) {
         let known = fold::uid_of(&object.metadata.0).filter(|uid| self.chronicles.contains_key(uid));
         let namespace = object.metadata.0.namespace.clone().unwrap_or_default();
+        let kindred = records::orphaned_release(&object);
         let Some((chronicle, owner)) = records::chronicle(object) else {
             // No longer ours.
             if let Some(uid) = known {
-                self.remove(Kind::Release, uid);
+                self.remove_chronicle(uid);
+            }
+            if let Some(kindred) = kindred {
+                self.see_kindred(kindred);
             }
             return;
         };
         let uid = chronicle.uid;
+        if self.orphans.resource_version(uid).is_some_and(|known| known > chronicle.rv) {
+            return;
+        }
+        self.lose_orphan(uid);
         if self.chronicles.get(&uid).is_some_and(|old| old.chronicle.rv > chronicle.rv) {
             return;
         }

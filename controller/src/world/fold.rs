@@ -17,9 +17,6 @@ use crate::{
     watch::{Frame, Observed},
 };
 
-/// Deleted uids remembered: more than there are answers on their way.
-const BURIED: usize = 4096;
-
 impl World {
     /// Takes one frame in.
     pub(crate) fn fold(&mut self, frame: Frame) {
@@ -148,7 +145,8 @@ impl World {
 
     fn uids(&self, kind: Kind, scope: Option<&Text>) -> Vec<Uid> {
         let within = |namespace: &Text| scope.is_none_or(|s| s == namespace);
-        match kind {
+        let mut orphans = self.orphans.uids(kind, scope);
+        orphans.extend(match kind {
             Kind::Deployment => self
                 .deployments
                 .iter()
@@ -164,14 +162,16 @@ impl World {
             }
             Kind::Pod => self.pods.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect(),
             Kind::Slice => {
-                self.slices.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect()
+                self.slices.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect::<Vec<_>>()
             }
             Kind::Node => self.nodes.uids(),
             Kind::Claim => self.claims.iter().filter(|(_, r)| within(&r.home.0)).map(|(u, _)| *u).collect(),
-        }
+        });
+        orphans
     }
 
     pub(crate) fn see_deployment(&mut self, object: DeploymentObject) {
+        let created = records::seconds(object.metadata.0.creation_timestamp.as_ref());
         let Some((deployment, content)) = records::deployment(object, &mut self.contents, self.trusts_stamps)
         else {
             return;
@@ -180,17 +180,21 @@ impl World {
         if self.deployments.get(&uid).is_some_and(|old| old.deployment.rv > deployment.rv) {
             return;
         }
-        let changed =
-            self.deployments.get(&uid).is_some_and(|old| old.deployment.generation != deployment.generation);
-        if changed {
+        let before = self.deployments.get(&uid).map(|old| old.deployment.generation);
+        if before.is_some_and(|generation| generation != deployment.generation) {
             self.end_rest(Owner::Deployment(uid));
         }
         self.writes.saw(uid, deployment.rv);
         self.mark(Owner::Deployment(uid));
-        self.deployments.insert(uid, DeploymentRecord { deployment, content });
+        let record = DeploymentRecord { deployment, content };
+        if before != Some(record.deployment.generation) {
+            self.claim_deployment(&record, created);
+        }
+        self.deployments.insert(uid, record);
     }
 
     pub(crate) fn see_set(&mut self, object: SetObject) {
+        let created = records::seconds(object.metadata.0.creation_timestamp.as_ref());
         let Some((set, namespace, content)) = records::set(object, &mut self.contents, &mut self.interner)
         else {
             return;
@@ -201,6 +205,8 @@ impl World {
             self.disown_set(uid, old.set.owner);
             self.mark_those_who_want(&namespace, &set.name);
         }
+        let claims =
+            old.as_ref().map(|old| (old.set.generation, old.set.owner)) != Some((set.generation, set.owner));
         let census = match old {
             Some(old) if old.set.rv > set.rv => {
                 self.sets.insert(uid, old);
@@ -221,22 +227,39 @@ impl World {
             self.mark(Owner::Deployment(owner));
         }
         self.set_names.insert((namespace.clone(), set.name.clone()), uid);
-        self.sets.insert(uid, SetRecord { set, namespace, content, census });
+        self.sets_in.entry(namespace.clone()).or_default().insert(uid);
+        let sighting = if set.owner.is_none() { self.orphans.sight() } else { 0 };
+        if sighting > 0 {
+            self.mark_those_who_want(&namespace, &set.name);
+        }
+        let record = SetRecord { set, namespace, content, census, sighting };
+        if claims {
+            self.claim_set(&record, created);
+        }
+        self.sets.insert(uid, record);
     }
 
     pub(crate) fn see_revision(&mut self, object: RevisionObject) {
         let namespace = object.metadata.0.namespace.clone().unwrap_or_default();
         let known = uid_of(&object.metadata.0).filter(|uid| self.revisions.contains_key(uid));
         let leaving = object.metadata.0.deletion_timestamp.is_some();
+        let kindred = records::orphaned_revision(&object);
         let record = records::revision(object, &mut self.contents, &mut self.interner);
         let Some((revision, owner, content)) = record.filter(|_| !leaving) else {
             // No longer ours, or on its way out whatever still holds it: as good as gone.
             if let Some(uid) = known {
-                self.remove(Kind::Revision, uid);
+                self.forget_revision(uid);
+            }
+            if let Some(kindred) = kindred {
+                self.see_kindred(kindred);
             }
             return;
         };
         let uid = revision.uid;
+        if self.orphans.resource_version(uid).is_some_and(|known| known > revision.rv) {
+            return;
+        }
+        self.lose_orphan(uid);
         if let Some(old) = self.revisions.get(&uid).map(|r| r.owner).filter(|old| *old != owner) {
             unlink(&mut self.revisions_of, old, uid);
         }
@@ -254,14 +277,20 @@ impl World {
     pub(crate) fn see_pod(&mut self, object: PodObject) {
         let set = pod::controller(&object.metadata.0, "InPlaceSet");
         let uid = uid_of(&object.metadata.0);
-        let (Some(set), Some(uid)) = (set, uid) else {
+        let Some(uid) = uid else { return };
+        let rv = resource_version(&object.metadata.0);
+        let Some(set) = set else {
             // Not ours, or no longer.
-            if let Some(uid) = uid.filter(|uid| self.pods.contains_key(uid)) {
-                self.remove(Kind::Pod, uid);
+            if self.pods.get(&uid).is_none_or(|old| old.pod.rv <= rv) {
+                self.forget_pod(uid);
+                self.see_orphan_pod(&object, uid);
             }
             return;
         };
-        let rv = resource_version(&object.metadata.0);
+        if self.orphans.resource_version(uid).is_some_and(|known| known > rv) {
+            return;
+        }
+        self.lose_orphan(uid);
         if self.pods.get(&uid).is_some_and(|old| old.pod.rv > rv) {
             return;
         }
@@ -271,7 +300,9 @@ impl World {
         if let Some(memory) = self.memory.get_mut(&Owner::Set(set)) {
             memory.creating.retain(|(name, _)| *name != pod.name);
         }
-        if self.pods.get(&uid).is_some_and(|old| old.pod == pod) {
+        let labels = self.interner.labels(object.metadata.0.labels.as_ref());
+        let same = |old: &PodRecord| old.set == set && old.pod == pod && old.labels == labels;
+        if self.pods.get(&uid).is_some_and(same) {
             return;
         }
         if let Some(old) = self.pods.get(&uid).map(|r| r.set).filter(|old| *old != set) {
@@ -279,7 +310,7 @@ impl World {
             self.mark(Owner::Set(old));
         }
         self.pods_of.entry(set).or_default().insert(uid);
-        self.pods.insert(uid, PodRecord { pod, set, namespace });
+        self.pods.insert(uid, PodRecord { pod, set, namespace, labels });
         self.mark(Owner::Set(set));
     }
 
@@ -298,7 +329,7 @@ impl World {
     }
 
     /// Moves the endpoint figures from what a slice said to what it says, and marks the sets whose pods changed.
-    fn count_endpoints(&mut self, before: &[(Uid, bool)], after: &[(Uid, bool)]) {
+    pub(super) fn count_endpoints(&mut self, before: &[(Uid, bool)], after: &[(Uid, bool)]) {
         if before == after {
             return;
         }
@@ -323,59 +354,6 @@ impl World {
         }
     }
 
-    /// Forgets an object that is gone.
-    pub(crate) fn remove(&mut self, kind: Kind, uid: Uid) {
-        self.buried.push_back(uid);
-        if self.buried.len() > BURIED {
-            self.buried.pop_front();
-        }
-        self.writes.forget(uid);
-        match kind {
-            Kind::Deployment => {
-                if let Some(record) = self.deployments.remove(&uid) {
-                    self.departed.push((record.deployment.namespace, record.deployment.name));
-                }
-                self.memory.remove(&Owner::Deployment(uid));
-                self.mark(Owner::Deployment(uid));
-            }
-            Kind::Set => self.remove_set(uid),
-            Kind::Release => self.remove_chronicle(uid),
-            Kind::Revision => {
-                if let Some(record) = self.revisions.remove(&uid) {
-                    unlink(&mut self.revisions_of, record.owner, uid);
-                    self.mark_revision_owner(record.owner);
-                }
-            }
-            Kind::Pod => {
-                self.fenced.remove(&uid);
-                self.proofs.remove(&uid);
-                if let Some(record) = self.pods.remove(&uid) {
-                    unlink(&mut self.pods_of, record.set, uid);
-                    self.mark(Owner::Set(record.set));
-                }
-            }
-            Kind::Slice => {
-                if let Some(record) = self.slices.remove(&uid) {
-                    self.count_endpoints(&record.targets, &[]);
-                }
-            }
-            Kind::Node => self.remove_node(uid),
-            Kind::Claim => self.remove_claim(uid),
-        }
-    }
-
-    fn remove_set(&mut self, uid: Uid) {
-        self.memory.remove(&Owner::Set(uid));
-        self.fenced.remove(&uid);
-        let Some(record) = self.sets.remove(&uid) else { return };
-        let key = (record.namespace.clone(), record.set.name.clone());
-        if self.set_names.get(&key) == Some(&uid) {
-            self.set_names.remove(&key);
-        }
-        self.disown_set(uid, record.set.owner);
-        self.mark_those_who_want(&record.namespace, &record.set.name);
-    }
-
     /// The owner has changed: what was refused before may be what has just been mended.
     fn end_rest(&mut self, owner: Owner) {
         let memory = self.memory(owner);
@@ -386,7 +364,7 @@ impl World {
     }
 
     /// The set is no longer `owner`'s.
-    fn disown_set(&mut self, uid: Uid, owner: Option<Uid>) {
+    pub(super) fn disown_set(&mut self, uid: Uid, owner: Option<Uid>) {
         if let Some(owner) = owner {
             unlink(&mut self.sets_of, owner, uid);
             self.mark(Owner::Deployment(owner));
@@ -394,14 +372,14 @@ impl World {
     }
 
     /// A name has come free: CafeDeployments that may have waited for it are planned again.
-    fn mark_those_who_want(&mut self, namespace: &Text, name: &Text) {
+    pub(super) fn mark_those_who_want(&mut self, namespace: &Text, name: &Text) {
         let wants = |d: &Deployment| d.namespace == *namespace && name.starts_with(&*d.name);
         let waiting = self.deployments.iter().filter(|(_, r)| wants(&r.deployment));
         self.dirty.extend(waiting.map(|(uid, _)| Owner::Deployment(*uid)));
     }
 
     /// A revision concerns its owner, and the sets that take their templates from it.
-    fn mark_revision_owner(&mut self, owner: Uid) {
+    pub(super) fn mark_revision_owner(&mut self, owner: Uid) {
         let sets = self.sets_of.get(&owner).into_iter().flatten().map(|uid| Owner::Set(*uid));
         self.dirty.extend(sets);
         let owner = if self.sets.contains_key(&owner) { Owner::Set(owner) } else { Owner::Deployment(owner) };

@@ -7,8 +7,11 @@ mod chronicles;
 mod claims;
 mod fold;
 mod nodes;
+mod orphans;
+mod overlaps;
 pub(crate) mod plan;
 mod relist;
+mod remove;
 #[cfg(test)]
 mod tests;
 pub(crate) mod writes;
@@ -25,15 +28,17 @@ use cafe_planner::{
     identity::{Op, RevisionHash, Uid},
     pod::{Endpoints, Pod},
     revision::Revision,
-    set::{Census, Set, SetSpec, claims::Claim},
+    set::{Census, Set, claims::Claim},
     time::Millis,
 };
 
 use crate::observe::{
-    Interner,
+    Interner, Labels,
     content::{Content, Contents},
 };
 use nodes::Nodes;
+use orphans::Orphans;
+use overlaps::Overlaps;
 use relist::Relists;
 use writes::Writes;
 
@@ -110,6 +115,8 @@ pub(crate) struct SetRecord {
     /// What its template and claims are.
     pub(crate) content: Arc<Content>,
     pub(crate) census: Census,
+    /// When this version of it was seen, if nobody owns it.
+    sighting: u64,
 }
 
 /// A CafeRelease.
@@ -135,6 +142,7 @@ pub(crate) struct PodRecord {
     pub(crate) pod: Pod,
     pub(crate) set: Uid,
     pub(crate) namespace: Text,
+    labels: Labels,
 }
 
 /// A PersistentVolumeClaim.
@@ -168,8 +176,10 @@ pub(crate) struct Memory {
     pub(crate) occupied: Vec<Text>,
     /// Hashes of revisions whose names somebody else holds.
     pub(crate) held: Vec<RevisionHash>,
-    /// The spec last written to it, to tell a foreign edit.
-    pub(crate) written: Option<Box<SetSpec>>,
+    /// Orphans seen before this sighting are no work of its own deletion: a live read has shown it alive since.
+    pub(crate) confirmed: u64,
+    /// That read is on its way.
+    pub(crate) confirming: bool,
     /// Other objects being created for it.
     pub(crate) births: u32,
     /// A CafeRelease is being created for it.
@@ -203,6 +213,9 @@ pub(crate) struct World {
     revisions_of: HashMap<Uid, BTreeSet<Uid>>,
     pods_of: HashMap<Uid, BTreeSet<Uid>>,
     set_names: HashMap<(Text, Text), Uid>,
+    sets_in: HashMap<Text, BTreeSet<Uid>>,
+    orphans: Orphans,
+    overlaps: Overlaps,
     endpoints: HashMap<Uid, Endpoints>,
     /// Live proofs of drains, by pod.
     proofs: HashMap<Uid, (Op, Millis)>,
@@ -295,9 +308,15 @@ impl World {
         match kind {
             Kind::Deployment => self.deployments.get(&uid).map(|r| r.deployment.rv),
             Kind::Set => self.sets.get(&uid).map(|r| r.set.rv),
-            Kind::Release => self.chronicles.get(&uid).map(|r| r.chronicle.rv),
-            Kind::Revision => self.revisions.get(&uid).map(|r| r.revision.rv),
-            Kind::Pod => self.pods.get(&uid).map(|r| r.pod.rv),
+            Kind::Release => self
+                .chronicles
+                .get(&uid)
+                .map(|r| r.chronicle.rv)
+                .or_else(|| self.orphans.resource_version(uid)),
+            Kind::Revision => {
+                self.revisions.get(&uid).map(|r| r.revision.rv).or_else(|| self.orphans.resource_version(uid))
+            }
+            Kind::Pod => self.pods.get(&uid).map(|r| r.pod.rv).or_else(|| self.orphans.resource_version(uid)),
             Kind::Claim => self.claims.get(&uid).map(|r| r.claim.rv),
             // Nothing is written to them; what slices say of a drain is read live, and nodes only make a unit wait.
             Kind::Slice | Kind::Node => None,

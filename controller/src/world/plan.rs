@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use cafe_planner::{
-    Text, deployment,
+    Text,
+    bonds::Others,
+    deployment,
     identity::Uid,
     pod::{Gate, PodView},
     revision::Revision,
@@ -11,7 +13,7 @@ use cafe_planner::{
     time::{Millis, Now},
 };
 
-use super::{Kind, Memory, Owner, World};
+use super::{Kind, Memory, Owner, PodRecord, SetRecord, World, orphans};
 
 /// What one look at an owner gave.
 pub(crate) enum Planned {
@@ -46,8 +48,9 @@ impl World {
         let memory = self.memory.get(&Owner::Set(uid)).unwrap_or(&none);
         let revisions: Vec<&Revision> =
             self.revisions_of(record.set.owner.unwrap_or(uid)).map(|r| &r.revision).collect();
-        let pods: Vec<PodView<'_>> = self.pod_views(uid).collect();
+        let pods: Vec<PodView<'_>> = self.pod_views(record).collect();
         let claims: Vec<set::claims::ClaimView<'_>> = self.claims_of(record).collect();
+        let around = self.around_set(record, memory);
         let snapshot = set::Snapshot {
             now,
             set: &record.set,
@@ -65,6 +68,13 @@ impl World {
             refused: memory.refused.as_ref(),
             held: &memory.held,
             proving: memory.proving,
+            others: Others {
+                orphans: &around.orphans,
+                sets: &[],
+                confirmed: around.confirmed,
+                confirming: around.confirming,
+                overlaps: self.overlaps.of(uid),
+            },
         };
         let plan = set::plan(&snapshot);
         drop((pods, claims));
@@ -73,10 +83,11 @@ impl World {
         Some(plan)
     }
 
-    fn pod_views(&self, set: Uid) -> impl Iterator<Item = PodView<'_>> {
-        let uids = self.pods_of.get(&set).into_iter().flatten();
-        uids.filter_map(|uid| {
-            let pod = &self.pods.get(uid)?.pod;
+    fn pod_views<'a>(&'a self, record: &'a SetRecord) -> impl Iterator<Item = PodView<'a>> {
+        let uids = self.pods_of.get(&record.set.uid).into_iter().flatten();
+        let mut is_stray = orphans::strays(record);
+        uids.filter_map(move |uid| {
+            let PodRecord { pod, labels, .. } = self.pods.get(uid)?;
             let proof = self.proofs.get(uid).filter(|(op, _)| pod.gate == Gate::Draining(*op));
             Some(PodView {
                 pod,
@@ -84,6 +95,7 @@ impl World {
                 fenced: self.fenced.contains(uid),
                 endpoints: self.endpoints.get(uid).copied().unwrap_or_default(),
                 drained_at: proof.map(|(_, at)| *at),
+                stray: is_stray(labels),
             })
         })
     }
@@ -147,6 +159,7 @@ impl World {
             .collect();
         let taken = self.taken_names(record);
         let nodes = self.nodes.of(&record.deployment.spec.topology);
+        let around = self.around_deployment(&record.deployment, memory);
         let snapshot = deployment::Snapshot {
             now,
             deployment: &record.deployment,
@@ -160,6 +173,13 @@ impl World {
             held: &memory.held,
             taken: &taken,
             nodes: &nodes,
+            others: Others {
+                orphans: &around.orphans,
+                sets: &around.sets,
+                confirmed: around.confirmed,
+                confirming: around.confirming,
+                overlaps: self.overlaps.of(uid),
+            },
         };
         Some(deployment::plan(&snapshot))
     }
@@ -167,13 +187,11 @@ impl World {
     /// Names the CafeDeployment would give its InPlaceSets but that belong to someone else.
     fn taken_names(&self, record: &super::DeploymentRecord) -> Vec<Text> {
         let d = &record.deployment;
-        let names = d.spec.topology.values.iter().map(String::as_str).chain([cafe_crds::names::DEFAULT_UNIT]);
-        let name = |unit| deployment::children::set_name(&d.name, unit);
         let foreign = |name: &Text| {
             let holder = self.set_names.get(&(d.namespace.clone(), name.clone()));
             holder.and_then(|uid| self.sets.get(uid)).is_some_and(|set| set.set.owner != Some(d.uid))
         };
-        names.map(name).filter(foreign).collect()
+        orphans::names_of_sets(d).filter(foreign).collect()
     }
 
     /// The kinds and how many objects of each are held.

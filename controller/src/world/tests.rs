@@ -244,3 +244,74 @@ fn a_label_key_that_is_asked_for_late_counts_the_nodes_that_were_there() {
     late.sweep();
     assert_eq!(figures(&late), [(1, 1)], "what is asked for is kept");
 }
+
+/// An InPlaceSet that stands alone and selects pods with `app: <name>`.
+fn alone(n: u32, name: &str, app: &str, created: &str) -> SetObject {
+    serde_json::from_value(json!({
+        "apiVersion": "cafe.dev/v1alpha1", "kind": "InPlaceSet",
+        "metadata": {
+            "name": name, "namespace": "shop", "uid": uid(n), "resourceVersion": "1", "generation": 1,
+            "creationTimestamp": created,
+        },
+        "spec": {
+            "replicas": 1, "selector": {"matchLabels": {"app": app}},
+            "template": {"metadata": {"labels": {"app": app}}, "spec": {"containers": []}},
+        },
+    }))
+    .unwrap()
+}
+
+#[test]
+fn of_two_sets_with_overlapping_selectors_the_younger_is_refused_whichever_was_seen_first_until_the_older_is_gone()
+ {
+    let (older, younger) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+    for older_first in [true, false] {
+        let mut world = World::default();
+        let mut sets = [alone(1, "older", "web", older), alone(2, "younger", "web", younger)];
+        if !older_first {
+            sets.reverse();
+        }
+        sets.into_iter().for_each(|set| world.see_set(set));
+        world.see_set(alone(3, "other", "api", younger));
+        assert_eq!(world.overlaps.of(key(1)), None);
+        assert_eq!(world.overlaps.of(key(2)).map(|who| &**who), Some("InPlaceSet older"));
+        assert_eq!(world.overlaps.of(key(3)), None);
+        world.take_dirty();
+        world.remove(Kind::Set, key(1));
+        assert_eq!(world.overlaps.of(key(2)), None);
+        assert!(world.take_dirty().contains(&Owner::Set(key(2))));
+    }
+}
+
+/// A pod with our readiness gate that nobody owns.
+fn orphan(n: u32, rv: u64) -> PodObject {
+    let mut pod = pod(n, rv);
+    pod.metadata.0.owner_references = None;
+    pod.metadata.0.labels = Some([("app".to_owned(), "web".to_owned())].into());
+    pod.spec.readiness_gates =
+        serde_json::from_value(json!([{ "conditionType": "cafe.dev/serving" }])).unwrap();
+    pod
+}
+
+#[test]
+fn an_orphan_marks_the_set_that_selects_it_and_is_confirmed_by_a_read_that_began_after_it_was_seen() {
+    let mut world = World::default();
+    world.see_set(alone(1, "web", "web", "2026-01-01T00:00:00Z"));
+    world.take_dirty();
+    pods(&mut world, Event::Apply(orphan(2, 5)));
+    assert_eq!(world.take_dirty().into_iter().collect::<Vec<_>>(), [Owner::Set(key(1))]);
+    let around = |world: &World, confirmed: u64| {
+        let memory = Memory { confirmed, ..Memory::default() };
+        let around = world.around_set(&world.sets[&key(1)], &memory);
+        (around.orphans.len(), around.confirmed)
+    };
+    let seen = world.sightings();
+    assert_eq!((around(&world, seen - 1), around(&world, seen)), ((1, false), (1, true)));
+    // It has been somebody's in between, for all this process knows.
+    pods(&mut world, Event::Apply(orphan(2, 6)));
+    assert_eq!(around(&world, seen), (1, false));
+    // Adopted, by whomever: an older frame does not make it an orphan again.
+    pods(&mut world, Event::Apply(pod(2, 9)));
+    pods(&mut world, Event::Apply(orphan(2, 7)));
+    assert_eq!(around(&world, seen), (0, true));
+}

@@ -127,6 +127,24 @@ fn writes_without_preconditions_and_to_finalizers_are_found() {
 }
 
 #[test]
+fn only_our_own_finalizer_may_be_taken_off_and_only_by_name() {
+    let path = "/metadata/finalizers/1";
+    let patch = |name: &str| {
+        json!([
+            { "op": "test", "path": "/metadata/uid", "value": "u" },
+            { "op": "replace", "path": "/metadata/resourceVersion", "value": "2" },
+            { "op": "test", "path": path, "value": name },
+            { "op": "remove", "path": path },
+        ])
+    };
+    let report = judge(&[
+        line("patch", "inplacesets", "ours", &patch("cafe.dev/drain"), &Value::Null),
+        line("patch", "inplacesets", "theirs", &patch("example.org/lock"), &Value::Null),
+    ]);
+    assert_eq!(found(&report), ["S15 at version 0, shop/theirs: we changed its finalizers"]);
+}
+
+#[test]
 fn writes_of_others_are_not_ours_to_answer_for() {
     let mut lines = update();
     lines.truncate(2);

@@ -17,6 +17,7 @@ use cafe_crds::{
 };
 use cafe_planner::{
     Text,
+    bonds::{Bonds, Others},
     identity::{Digest, Op, RevisionHash, Uid},
     pod::{Container, Endpoints, Gate, InPlace, Phase, Pod as PlannerPod, PodView, Ran},
     revision::Revision,
@@ -181,6 +182,7 @@ impl Planner {
             no_births_until: None,
             refused: None,
             proving: false,
+            others: Others::default(),
         };
         let plan = set::plan(&snapshot);
         let ask = |action: &Action| match self.ask(look, &pods, action) {
@@ -262,6 +264,7 @@ impl Planner {
                 ..InPlaceSetStatus::default()
             },
             journal: entries.map(entry).collect(),
+            bonds: Bonds::default(),
         }
     }
 
@@ -325,6 +328,7 @@ fn view<'a>(look: &Look, i: usize, pod: &'a PlannerPod) -> PodView<'a> {
         fenced: is(look.fenced),
         endpoints: Endpoints { listed: 1, serving: u32::from(is(look.serving)) },
         drained_at: is(look.proven).then(|| if is(look.settled) { Millis(0) } else { NOW.mono }),
+        stray: false,
     }
 }
 

@@ -166,6 +166,7 @@ fn resource(kind: &str) -> ApiResource {
         "ControllerRevision" => ("apps", "v1"),
         "EndpointSlice" => ("discovery.k8s.io", "v1"),
         "Event" => ("events.k8s.io", "v1"),
+        "CafeRelease" => ("cafe.dev", "v1alpha1"),
         _ => ("", "v1"),
     };
     ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))

@@ -166,20 +166,3 @@ async fn orphans_go_on_running_and_stay_their_own_masters() {
     let after = uids(&ground, "Pod").await;
     assert!(before.iter().all(|uid| after.contains(uid)), "no pod was made anew");
 }
-
-#[tokio::test]
-async fn names_that_orphans_hold_are_reported_and_not_taken() {
-    let ground = Ground::new("removal").await;
-    ground.apply(&deployment(4));
-    ground.until_healthy("web", 4).await;
-    let before = uids(&ground, "Pod").await;
-    ground.kubectl(&["delete", "cafed", "web", "--cascade=orphan", "--timeout=60s"]);
-    ground.apply(&deployment(4));
-    ground
-        .until("CafeDeployment", "web", "says whose names are taken", |d| {
-            conditions(d)
-                .any(|c| c["reason"] == "NameTaken" && c["message"].to_string().contains("web-cella"))
-        })
-        .await;
-    assert_eq!(uids(&ground, "Pod").await, before);
-}

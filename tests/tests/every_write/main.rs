@@ -11,7 +11,7 @@ mod story;
 mod sweep;
 
 use anyhow::Result;
-use stories::{create, protector, recreate, release, rollback, scale_in, supersede};
+use stories::{bereft, create, protector, recreate, release, rollback, scale_in, supersede};
 use sweep::sweep;
 
 #[tokio::test]
@@ -48,4 +48,10 @@ async fn a_protector_is_asked_once_per_pod_whatever_write_the_controller_dies_at
 #[tokio::test]
 async fn a_superseding_release_ends_whatever_write_the_controller_dies_at() -> Result<()> {
     sweep::<supersede::Supersede>().await
+}
+
+#[tokio::test]
+async fn what_lost_its_owner_is_adopted_and_no_pod_notices_whatever_write_the_controller_dies_at()
+-> Result<()> {
+    sweep::<bereft::Bereft>().await
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use cafe_tests::scenario::{Kind, Pod, View, Workload, bed, merge, solo};
-use kube::api::PostParams;
+use cafe_tests::scenario::{Pod, View, Workload, bed, merge, solo};
 use serde_json::{Value, json};
 
 use crate::balancer::draining;
@@ -170,30 +169,5 @@ async fn old_revisions_are_kept_up_to_the_limit_and_one_of_them_is_gone_back_to_
     assert_eq!((view.serving_in_all("v4"), view.identities()), (2, before));
     assert_eq!(revisions(&web).await?, kept, "the template is the revision it was");
     web.finish().await?;
-    Ok(())
-}
-
-#[tokio::test]
-async fn two_sets_with_one_selector_leave_each_others_pods_alone_behind_one_service() -> Result<()> {
-    let web = Workload::install(bed().await?, "twins", &solo(2)).await?;
-    let mut twin = solo(2);
-    twin["metadata"]["name"] = json!("twin");
-    web.api(Kind::Set).create(&PostParams::default(), &serde_json::from_value(twin)?).await?;
-    let both = |view: &View| view.is_settled() && view.sets.len() == 2 && view.endpoints().len() == 4;
-    let view = web.wait_until("both serve", both).await?;
-    let twins = |view: &View| {
-        let of_twin = |pod: &Pod<'_>| pod.name().starts_with("twin-");
-        view.pods().filter(of_twin).map(|pod| (pod.uid().to_owned(), pod.restarts())).collect::<Vec<_>>()
-    };
-    let before = twins(&view);
-    assert_eq!(before.len(), 2);
-    web.release("v2").await?;
-    let view = web.wait_until("moved", |view| both(view) && view.serving_in_all("v2") == 2).await?;
-    assert_eq!(twins(&view), before);
-    web.scale(0).await?;
-    let view = web.wait_until("alone", |view| view.is_settled() && view.pods.len() == 2).await?;
-    assert_eq!(twins(&view), before);
-    let drained = web.finish().await?.drains;
-    assert!(drained.keys().all(|pod| pod.starts_with("solo-")), "{drained:?}");
     Ok(())
 }

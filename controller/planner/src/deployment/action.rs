@@ -7,6 +7,7 @@ use cafe_crds::{
 
 use crate::{
     Text,
+    bonds::Orphan,
     event::Event,
     identity::{RevisionHash, Uid},
     revision::Outcome,
@@ -96,6 +97,29 @@ pub enum Action {
         rv: u64,
         /// Claims that it owns stay, without an owner.
         keeps_claims: bool,
+    },
+    /// Make an InPlaceSet that nobody owns its own.
+    AdoptSet {
+        /// Name.
+        name: Text,
+        /// Uid.
+        uid: Uid,
+        /// Resource version.
+        rv: u64,
+    },
+    /// Make a ControllerRevision or CafeRelease that nobody owns its own.
+    Adopt {
+        /// What.
+        orphan: Orphan,
+    },
+    /// A live read of the CafeDeployment itself, after which orphans may be adopted.
+    Confirm,
+    /// Take the finalizer `cafe.dev/drain` off the CafeDeployment.
+    LetGo {
+        /// The CafeDeployment's resource version.
+        rv: u64,
+        /// Where it stands in the list.
+        at: usize,
     },
     /// Create the CafeRelease of the release in hand.
     CreateChronicle {

@@ -119,7 +119,7 @@ fn rewrite(view: &UnitView<'_>, spec: SetSpec, plan: &mut Plan) {
     if set.spec == spec || view.busy || set.deleting {
         return;
     }
-    let mut events = Vec::new();
+    let mut events: Vec<Event> = overwritten(set).into_iter().collect();
     let (from, to) = (set.spec.replicas, spec.replicas);
     if from != to {
         let reason = if to > from { reason::SCALED_OUT } else { reason::SCALED_IN };
@@ -132,8 +132,19 @@ fn rewrite(view: &UnitView<'_>, spec: SetSpec, plan: &mut Plan) {
     plan.steps.push(crate::deployment::action::Step { action, events });
 }
 
+/// That somebody else has written into the spec of a child, which is about to be put right.
+fn overwritten(set: &Set) -> Option<Event> {
+    let who = set.bonds.edited_by.as_ref()?;
+    let note = format!(
+        "InPlaceSet {}: its spec belongs to its CafeDeployment; what field manager {who} has written into it is undone: change the \
+         CafeDeployment instead",
+        set.name
+    );
+    Some(Event::warning(reason::CHILD_OVERWRITTEN, note))
+}
+
 /// Whether the set has acknowledged that it is to have no pods, and has none. A pod on its way out is in the journal.
-fn is_empty(view: &UnitView<'_>) -> bool {
+pub(super) fn is_empty(view: &UnitView<'_>) -> bool {
     let (set, c) = (view.set, view.census);
     let acknowledged = set.status.observed_generation == Some(set.generation);
     let none = set.spec.replicas == 0 && set.status.replicas == 0 && set.status.in_flight.is_empty();
@@ -197,8 +208,6 @@ fn desired(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32, grant: 
         base_revision: Some(step.base.name.to_string()),
         group: Some(format!("{}-{}", step.release.revision, step.release.group)),
     };
-    let key = spec.topology.placement_key().map(str::to_owned);
-    let value = (spec.topology.unit_type != UnitType::None).then(|| unit.to_owned());
     SetSpec {
         replicas,
         selector: unit_selector(&spec.selector, unit),
@@ -209,13 +218,24 @@ fn desired(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32, grant: 
         revision_history_limit: 0,
         traffic: spec.traffic.clone(),
         update_strategy,
-        placement: Some(Placement { unit: unit.to_owned(), node_label_key: key, value }),
+        placement: Some(placement(s, unit)),
         // A restart waits until a release has ended.
         restart_at: spec.restart_at.filter(|at| step.is_complete() && *at <= s.now.wall),
     }
 }
 
-fn unit_selector(selector: &Selector, unit: &str) -> Selector {
+/// Where the pods of a unit go.
+pub(super) fn placement(s: &Snapshot<'_>, unit: &str) -> Placement {
+    let topology = &s.deployment.spec.topology;
+    Placement {
+        unit: unit.to_owned(),
+        node_label_key: topology.placement_key().map(str::to_owned),
+        value: (topology.unit_type != UnitType::None).then(|| unit.to_owned()),
+    }
+}
+
+/// The selector of a unit's InPlaceSet.
+pub(super) fn unit_selector(selector: &Selector, unit: &str) -> Selector {
     let mut selector = selector.clone();
     selector.match_labels.insert(LABEL_UNIT.to_owned(), unit.to_owned());
     selector

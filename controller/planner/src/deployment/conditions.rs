@@ -44,19 +44,27 @@ pub fn all(
     now.push(waiting(step, message));
     now.push(paused(s, step));
     now.push(units_healthy(s, allocation));
-    now.into_iter().map(|c| dated(s, c)).collect()
+    now.into_iter().map(|c| dated(s, c.kind, c.status, c.reason, c.message)).collect()
 }
 
-fn dated(s: &Snapshot<'_>, now: Now) -> Condition {
-    let before = s.deployment.status.conditions.iter().find(|c| c.type_ == now.kind);
-    let since = before.filter(|c| c.status == now.status).map_or(s.now.wall, |c| c.last_transition_time);
+/// A condition with the time of its last flip.
+#[must_use]
+pub fn dated(
+    s: &Snapshot<'_>,
+    kind: &str,
+    status: ConditionStatus,
+    reason: &str,
+    message: String,
+) -> Condition {
+    let before = s.deployment.status.conditions.iter().find(|c| c.type_ == kind);
+    let since = before.filter(|c| c.status == status).map_or(s.now.wall, |c| c.last_transition_time);
     Condition {
-        type_: now.kind.to_owned(),
-        status: now.status,
+        type_: kind.to_owned(),
+        status,
         observed_generation: Some(s.deployment.generation),
         last_transition_time: since,
-        reason: now.reason.to_owned(),
-        message: now.message,
+        reason: reason.to_owned(),
+        message,
     }
 }
 

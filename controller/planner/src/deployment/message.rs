@@ -10,7 +10,7 @@ use cafe_crds::{
 pub use crate::words::pods;
 use crate::{
     deployment::{
-        Snapshot, children, gate, reschedule, scaleout,
+        Snapshot, adoption, children, gate, reschedule, scaleout,
         step::{Kind, Step},
         unit_health, waits,
     },
@@ -95,6 +95,12 @@ pub fn obstacle(s: &Snapshot<'_>) -> Option<String> {
 #[must_use]
 pub fn name_taken(s: &Snapshot<'_>, unit: &str, name: &str) -> String {
     let namespace = &s.deployment.namespace;
+    if let Some(why) = adoption::why_not(s, unit) {
+        return format!(
+            "unit {unit} needs the InPlaceSet {name}, which nobody owns but which cannot be adopted: {why}; rename this one or, if nobody \
+             needs that one: kubectl -n {namespace} delete inplaceset {name}"
+        );
+    }
     format!(
         "unit {unit} needs the InPlaceSet {name}, which belongs to someone else: rename this one or, if nobody needs that one: \
          kubectl -n {namespace} delete inplaceset {name}"

@@ -1,6 +1,7 @@
 //! The CafeDeployment planner: revisions, units, groups, gates and the budget, as InPlaceSet specs.
 //!
-//! [`plan`] reads as the story of a release: which revision the template is ([`target`]) and
+//! What is being deleted is let go ([`departure`]), what fights with something older is refused ([`overlap`]), what nobody owns is adopted
+//! ([`adoption`]). Then [`plan`] reads as the story of a release: which revision the template is ([`target`]) and
 //! whether people want another one ([`orders`]), how many pods each unit has
 //! ([`allocation`]), which groups there are ([`groups`]), how a release starts ([`start`]), which group is in hand ([`release`]) and whether its gate
 //! may open ([`gate`]) or how it stops ([`stop`]), which orders have to wait ([`waits`]), which pods wait for their group to be created
@@ -9,17 +10,20 @@
 //! it all ([`chronicle`]).
 
 pub mod action;
+pub mod adoption;
 pub mod allocation;
 pub mod ceiling;
 pub mod children;
 pub mod chronicle;
 pub mod conditions;
+pub mod departure;
 pub mod gate;
 pub mod grants;
 pub mod groups;
 pub mod history;
 pub mod message;
 pub mod orders;
+pub mod overlap;
 pub mod rebuild;
 pub mod release;
 pub mod reschedule;
@@ -43,6 +47,10 @@ pub use snapshot::{Authors, Deployment, DeploymentSpec, Snapshot, UnitNodes, Uni
 pub fn plan(s: &Snapshot<'_>) -> Plan {
     let mut plan = Plan::default();
     if s.deployment.deleting {
+        departure::plan(s, &mut plan);
+        return plan;
+    }
+    if overlap::refuse(s, &mut plan) || adoption::plan(s, &mut plan) {
         return plan;
     }
     let is_on_record = chronicle::keep(s, &mut plan);

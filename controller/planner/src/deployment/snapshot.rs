@@ -11,6 +11,7 @@ use cafe_crds::{
 
 use crate::{
     Text,
+    bonds::{Bonds, Others},
     deployment::Chronicle,
     identity::{Digest, RevisionHash, Uid},
     revision::Revision,
@@ -82,6 +83,8 @@ pub struct Deployment {
     pub status: CafeDeploymentStatus,
     /// Who wrote what is in the spec.
     pub authors: Authors,
+    /// What ties it to others.
+    pub bonds: Bonds,
 }
 
 /// An InPlaceSet of the CafeDeployment with its pods in figures.
@@ -136,6 +139,8 @@ pub struct Snapshot<'a> {
     /// The nodes of each unit, in order. Nothing is known of the nodes of a unit that is not here: it has no placement, or nodes
     /// are not watched.
     pub nodes: &'a [UnitNodes],
+    /// What is around it that is not its own.
+    pub others: Others<'a>,
 }
 
 impl<'a> Snapshot<'a> {

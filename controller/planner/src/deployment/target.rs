@@ -38,7 +38,12 @@ pub fn find<'a>(s: &Snapshot<'a>, plan: &mut Plan) -> Option<&'a Revision> {
             Some(found)
         }
         Resolution::Create { number, hash } => {
-            plan.act(Action::CreateRevision { number: lost_number(s, hash).unwrap_or(number), hash });
+            let lost = lost_number(s, hash);
+            let action = Action::CreateRevision { number: lost.unwrap_or(number), hash };
+            match lost {
+                Some(lost) => plan.act_and_tell(action, made_again(s, lost, hash)),
+                None => plan.act(action),
+            }
             None
         }
         Resolution::Renumber { index, number } => {
@@ -65,6 +70,14 @@ fn lost_number(s: &Snapshot<'_>, hash: RevisionHash) -> Option<i64> {
     let d = s.deployment;
     let lost = d.status.update_revision.as_deref() == Some(format!("{}-{hash}", d.name).as_str());
     s.stored().filter(|_| lost).map(|release| release.revision)
+}
+
+fn made_again(s: &Snapshot<'_>, number: i64, hash: RevisionHash) -> Event {
+    let note = format!(
+        "ControllerRevision {}-{hash} of revision {number}, which is in use, was deleted by hand: it is made again as it was",
+        s.deployment.name
+    );
+    Event::warning(reason::CHILD_OVERWRITTEN, note)
 }
 
 fn digest(s: &Snapshot<'_>) -> crate::identity::Digest {

@@ -126,6 +126,34 @@ pub enum Action {
         /// Resource version.
         rv: u64,
     },
+    /// Make a pod that nobody owns the set's own.
+    Adopt {
+        /// The pod.
+        on: On,
+    },
+    /// Take the set's owner reference off a pod, and leave it alone.
+    Release {
+        /// The pod.
+        on: On,
+    },
+    /// Make the ControllerRevision of an earlier set of this name the set's own.
+    AdoptRevision {
+        /// Name.
+        name: Text,
+        /// Uid.
+        uid: Uid,
+        /// Resource version.
+        rv: u64,
+    },
+    /// A live read of the set itself, after which orphans may be adopted.
+    Confirm,
+    /// Take the finalizer `cafe.dev/drain` off the set.
+    LetGo {
+        /// The set's resource version.
+        rv: u64,
+        /// Where it stands in the list.
+        at: usize,
+    },
     /// A live LIST of the EndpointSlices, to prove that these pods (uid, drain) are drained.
     ProveDrained {
         /// The pods.
@@ -179,6 +207,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// What belongs to no write of ours.
     pub notices: Vec<Notice>,
+    /// What is told about the set itself, once each.
+    pub events: Vec<Event>,
     /// A pod waits for the set to be fenced.
     pub needs_fence: bool,
     /// When to look again even if nothing happens.

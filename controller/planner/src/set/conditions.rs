@@ -6,7 +6,7 @@ use cafe_crds::{
 };
 
 use crate::{
-    set::{Census, Snapshot},
+    set::{Census, Snapshot, ownership},
     words::pods,
 };
 
@@ -15,25 +15,37 @@ use crate::{
 pub fn all(s: &Snapshot<'_>, c: &Census, in_flight: usize) -> Vec<Condition> {
     let replicas = s.set.spec.replicas;
     let to_update = replicas - s.partition();
-    let ready = c.replicas == replicas && c.available == replicas && c.updated >= to_update && in_flight == 0;
+    let stays = !s.set.deleting && s.others.overlaps.is_none();
+    let ready = stays
+        && c.replicas == replicas
+        && c.available == replicas
+        && c.updated >= to_update
+        && in_flight == 0;
+    let overlap = ownership::overlap(s);
     let message = match (&c.refused, &c.held) {
+        _ if overlap.is_some() => overlap.clone().unwrap_or_default(),
         (Some(why), _) => format!("the API server refuses new pods: {why}"),
         (None, Some(held)) => held.advice(None),
         (None, None) if c.blocked > 0 => forbidden(s, c),
+        (None, None) if s.set.deleting => {
+            format!("being deleted: {} pods are yet to be drained and to go", c.replicas + c.terminating)
+        }
         (None, None) => {
             format!("{} of {} available, {} of {to_update} updated", c.available, pods(replicas), c.updated)
         }
     };
     let reason = match (&c.refused, &c.held) {
         _ if ready => reason::ALL_REPLICAS_READY,
+        _ if overlap.is_some() => reason::SELECTOR_OVERLAPS,
         (Some(_), _) => reason::CREATE_FAILED,
         (None, Some(_)) => reason::DRAIN_TIMED_OUT,
         (None, None) if c.blocked > 0 => reason::IN_PLACE_ONLY,
+        (None, None) if s.set.deleting => reason::DRAINING_BEFORE_DELETION,
         (None, None) => reason::REPLICAS_NOT_READY,
     };
     let mut conditions = vec![dated(s, types::READY, ready.into(), reason, message.clone())];
     if !ready {
-        let stalls = c.refused.is_some() || c.held.is_some() || c.blocked > 0;
+        let stalls = overlap.is_some() || c.refused.is_some() || c.held.is_some() || c.blocked > 0;
         let kind = if stalls { types::STALLED } else { types::RECONCILING };
         conditions.push(dated(s, kind, ConditionStatus::True, reason, message));
     }

@@ -9,7 +9,7 @@ use crate::{
         Action, Plan, Snapshot,
         claims::{self, Places, Ready},
         intent::{Intended, Intent},
-        steps,
+        ownership, steps,
     },
 };
 
@@ -18,12 +18,13 @@ use crate::{
 ///
 /// Returns the places that are being filled, also while nothing may be created.
 pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], places: &Places<'_>, plan: &mut Plan) -> BTreeSet<Text> {
-    let Some(target) = s.target else { return BTreeSet::new() };
+    let Some(target) = s.target.filter(|_| s.others.overlaps.is_none()) else { return BTreeSet::new() };
     let base = s.base(target);
     let places_are_kept = claims::are_kept(s, target);
     // With claims the new pod waits until the old one has let go of them.
     let present = |p: &&Intended<'_>| p.view.pod.is_live() || places_are_kept;
     let have = pods.iter().filter(present).count() + s.creating.len();
+    let have = have + ownership::arriving(s);
     let missing = usize::try_from(s.set.spec.replicas).unwrap_or(0).saturating_sub(have);
     if missing == 0 {
         return BTreeSet::new();

@@ -8,7 +8,7 @@ use crate::{
     identity::RevisionHash,
     pod::{Gate, Pod, PodView},
     revision::Revision,
-    set::Snapshot,
+    set::{Snapshot, ownership},
     template::{self, Change},
 };
 
@@ -27,6 +27,8 @@ pub enum Intent {
     Remove,
     /// Has finished: go at once.
     Bury,
+    /// Belongs here no more: let go as it is, back in traffic if it can be.
+    Release,
     /// Already going, or nothing to decide about.
     Gone,
 }
@@ -78,6 +80,7 @@ fn first_look<'a>(s: &Snapshot<'a>, view: PodView<'a>) -> Intended<'a> {
     let intent = match view.pod {
         pod if pod.terminating => Intent::Gone,
         pod if !pod.is_live() => Intent::Bury,
+        _ if view.stray => Intent::Release,
         _ => Intent::Keep,
     };
     Intended { view, intent, reserved: s.set.entry(view.pod.uid).is_some() }
@@ -168,7 +171,9 @@ fn move_to_target(s: &Snapshot<'_>, target: &Revision, pods: &mut [Intended<'_>]
 /// Pods that are missing and whose creation is not on its way.
 fn vacancies(s: &Snapshot<'_>) -> usize {
     let live = s.pods.iter().filter(|view| view.pod.is_live()).count();
-    usize::try_from(s.set.spec.replicas).unwrap_or(0).saturating_sub(live + s.creating.len())
+    usize::try_from(s.set.spec.replicas)
+        .unwrap_or(0)
+        .saturating_sub(live + s.creating.len() + ownership::arriving(s))
 }
 
 /// How a pod reaches the target; Keep when the policy forbids the only way.

@@ -64,7 +64,7 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], held: bool) -> Journal {
     journal.out = out_of_service(s, pods, &journal);
     let given_back = give_back(s, pods, &mut journal);
     let lost = take_in_lost_drains(s, pods, &mut journal);
-    let paused = s.set.spec.update_strategy.paused || (held && s.set.owner.is_none());
+    let paused = s.is_paused() || (held && s.set.owner.is_none());
     let (reserved, removals) = reserve(s, pods, paused, &mut journal);
     journal.due = given_back || lost || removals || reserved || all_released;
     journal
@@ -176,7 +176,7 @@ fn entry_of(s: &Snapshot<'_>, p: &Intended<'_>) -> Entry {
     let pod = p.view.pod;
     let to = match p.intent {
         Intent::Remove | Intent::Bury | Intent::Gone => None,
-        Intent::Keep => pod.revision,
+        Intent::Keep | Intent::Release => pod.revision,
         Intent::Relabel | Intent::Update | Intent::Recreate => s.target.map(|t| t.hash),
     };
     Entry { uid: pod.uid, from: pod.revision, to, since: s.now.wall }
@@ -257,7 +257,7 @@ fn next_write(s: &Snapshot<'_>) -> Millis {
 
 fn status(s: &Snapshot<'_>, journal: &Journal, plan: &Plan) -> InPlaceSetStatus {
     let c = &plan.census;
-    let target = s.target.map(|t| t.name.to_string());
+    let target = s.target.map(|t| t.name.to_string()).filter(|name| !name.is_empty());
     let all_updated = c.updated == c.replicas && c.updated >= s.set.spec.replicas;
     let current = if all_updated { target.clone() } else { s.set.status.current_revision.clone() };
     InPlaceSetStatus {

@@ -8,9 +8,11 @@ pub mod census;
 pub mod claims;
 pub mod conditions;
 pub mod create;
+pub mod departure;
 pub mod drain;
 pub mod intent;
 pub mod journal;
+pub mod ownership;
 pub mod snapshot;
 pub mod standalone;
 pub mod steps;
@@ -20,31 +22,48 @@ pub use census::Census;
 use claims::Places;
 pub use snapshot::{Ceiling, Set, SetSpec, Snapshot};
 
+use crate::revision::Revision;
+
 /// Decides everything that can be decided about one InPlaceSet now.
 #[must_use]
 pub fn plan(s: &Snapshot<'_>) -> Plan {
+    if s.set.deleting {
+        return departure::plan(s);
+    }
+    if s.target.is_none() && s.set.spec.replicas == 0 && s.set.owner.is_some() {
+        return departure::empty(s);
+    }
+    if s.others.overlaps.is_some() {
+        let mut plan = departure::without_revision(s);
+        ownership::tell_overlap(s, &mut plan);
+        return plan;
+    }
     let mut plan = Plan { census: census::take(s), ..Plan::default() };
+    ownership::adopt(s, &mut plan);
     let Some(target) = s.target else {
         // Its revision is not in the cache yet; the frame that brings it plans again.
         standalone::create_revision(s, &mut plan);
         return plan;
     };
-    if s.set.deleting {
-        return plan;
-    }
+    ownership::tell(s, &mut plan);
+    work(s, target, &mut plan);
+    standalone::prune(s, target, &mut plan);
+    plan
+}
+
+/// What is done for the pods.
+fn work(s: &Snapshot<'_>, target: &Revision, plan: &mut Plan) {
     plan.wake = plan.census.wake;
-    drain::survey(s, &mut plan);
+    drain::survey(s, plan);
     let intents = intent::assign(s, target);
     plan.census.blocked = intent::blocked(s, target, &intents);
     let journal = journal::plan(s, &intents, plan.census.held.is_some());
-    steps::plan(s, &intents, &journal, &mut plan);
+    steps::plan(s, &intents, &journal, plan);
     let places = Places::of(s);
-    let wanted = create::plan(s, &intents, &places, &mut plan);
-    claims::plan(s, &intents, &places, &wanted, &mut plan);
-    journal::write(s, &journal, &mut plan);
-    fence(s, &mut plan);
-    standalone::prune(s, target, &mut plan);
-    plan
+    let wanted = create::plan(s, &intents, &places, plan);
+    claims::plan(s, &intents, &places, &wanted, plan);
+    journal::write(s, &journal, plan);
+    fence(s, plan);
 }
 
 /// Before a pod is taken out, the journal that names it must be known to be in force: this process may have taken over with a

@@ -10,6 +10,7 @@ use cafe_crds::{
 
 use crate::{
     Text,
+    bonds::{Bonds, Others},
     identity::{Digest, RevisionHash, Uid},
     pod::PodView,
     revision::Revision,
@@ -74,6 +75,8 @@ pub struct Set {
     pub status: InPlaceSetStatus,
     /// `status.inFlight`, read once: sorted by uid.
     pub journal: Vec<Entry>,
+    /// What ties it to others.
+    pub bonds: Bonds,
 }
 
 /// One reservation of the journal.
@@ -132,6 +135,8 @@ pub struct Snapshot<'a> {
     pub refused: Option<&'a Text>,
     /// A live read of the EndpointSlices for this set is on its way.
     pub proving: bool,
+    /// What is around it that is not its own.
+    pub others: Others<'a>,
 }
 
 impl<'a> Snapshot<'a> {
@@ -151,6 +156,12 @@ impl<'a> Snapshot<'a> {
             Percent(0) => 0,
             percent @ Percent(_) => percent.rounded_down(self.set.spec.replicas).max(1),
         }
+    }
+
+    /// Whether no pod is to be moved: people hold it, or an older object has a claim to such pods.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.set.spec.update_strategy.paused || self.others.overlaps.is_some()
     }
 
     /// The revision with this hash, if history still holds it.

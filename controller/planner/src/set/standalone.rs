@@ -2,12 +2,12 @@
 
 use crate::{
     revision::{Resolution, Revision, resolve},
-    set::{Action, Plan, Snapshot},
+    set::{Action, Plan, Snapshot, ownership},
 };
 
 /// Asks for the revision of a template that has none yet.
 pub fn create_revision(s: &Snapshot<'_>, plan: &mut Plan) {
-    if s.set.owner.is_some() || s.busy || s.set.deleting {
+    if s.set.owner.is_some() || s.busy || ownership::awaits_revisions(s) {
         return;
     }
     // A template that returns is found by its content; without gates its number does not matter.

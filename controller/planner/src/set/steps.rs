@@ -74,18 +74,19 @@ fn step(s: &Snapshot<'_>, p: &Intended<'_>, drained: bool, journal: &Journal) ->
     let reserved = p.reserved && journal.holds(pod.uid);
     match (p.intent, pod.gate) {
         (Intent::Bury, _) => delete(pod, Why::Finished),
+        // Nobody would open its gate once it is let go.
+        (Intent::Release, Gate::Draining(_)) if reserved && traffic::runs_what_it_wants(pod) => put_back(pod),
+        (Intent::Release, _) => Step::Do(Action::Release { on: on(pod) }),
         _ if journal.unfenced.contains(&pod.uid) => touch(pod),
         // A pause holds its move, not its entry into service.
         (Intent::Relabel | Intent::Update | Intent::Recreate, Gate::Missing)
-            if s.set.spec.update_strategy.paused && !p.reserved =>
+            if s.is_paused() && !p.reserved =>
         {
             put_back(pod)
         }
         // Labels do not wait for a pod that is not well; a pause lets them wait, but not the pod.
-        (Intent::Relabel, Gate::Draining(_)) if reserved && s.set.spec.update_strategy.paused => {
-            put_back(pod)
-        }
-        (Intent::Relabel, _) if !s.set.spec.update_strategy.paused => relabel(s, pod),
+        (Intent::Relabel, Gate::Draining(_)) if reserved && s.is_paused() => put_back(pod),
+        (Intent::Relabel, _) if !s.is_paused() => relabel(s, pod),
         (Intent::Keep, Gate::Draining(_)) if reserved => put_back(pod),
         (Intent::Keep, Gate::Missing) => put_back(pod),
         (intent, gate) if !intent.drains() || !reserved => as_people_wish(s, pod, gate),

@@ -108,6 +108,7 @@ impl Cluster {
                     spec: *spec,
                     status: Default::default(),
                     journal: Vec::new(),
+                    bonds: Default::default(),
                 });
                 self.acknowledged(uid);
                 true
@@ -170,6 +171,13 @@ impl Cluster {
                 true
             }
             A::TouchSet { uid, rv, .. } => self.touch_set(uid, rv),
+            A::LetGo { .. } => {
+                self.deployment.bonds.drain = None;
+                true
+            }
+            A::AdoptSet { .. } | A::Adopt { .. } | A::Confirm => {
+                unreachable!("everything here has its owner")
+            }
             A::DeleteSet { uid, name, rv, keeps_claims } => {
                 self.tally("delete set");
                 if self.sets.iter().any(|s| s.uid == uid && s.rv != rv) {

@@ -97,6 +97,7 @@ impl Cluster {
             },
             status: Default::default(),
             authors: Default::default(),
+            bonds: Default::default(),
         };
         Self {
             now: Now { wall: Seconds(EPOCH), mono: Millis(0) },

@@ -142,7 +142,10 @@ impl Cluster {
             | A::DeleteSet { uid, .. } => {
                 busy.objects.insert(*uid);
             }
-            A::WriteStatus { .. } => {
+            A::AdoptSet { .. } | A::Adopt { .. } | A::Confirm => {
+                unreachable!("everything here has its owner")
+            }
+            A::WriteStatus { .. } | A::LetGo { .. } => {
                 busy.objects.insert(self.deployment.uid);
             }
         }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use cafe_crds::deployment::{ReleaseState, ReleaseStatus};
 use cafe_planner::{
+    bonds::Others,
     deployment::{self, Chronicle, UnitNodes, UnitView, snapshot::unit_of},
     identity::Uid,
     pod::{Endpoints, Gate, PodView},
@@ -32,6 +33,11 @@ impl Cluster {
     }
 
     pub fn plan_deployment(&self) -> deployment::Plan {
+        self.look_at_deployment(|s| deployment::plan(&s))
+    }
+
+    /// Has `look` see what the planner of the CafeDeployment does.
+    pub fn look_at_deployment<T>(&self, look: impl FnOnce(deployment::Snapshot<'_>) -> T) -> T {
         let busy = self.busy();
         let revisions: Vec<Revision> = self
             .revisions
@@ -67,7 +73,7 @@ impl Cluster {
                 ready: *ready,
             })
             .collect();
-        deployment::plan(&deployment::Snapshot {
+        look(deployment::Snapshot {
             now: self.now,
             deployment: &self.deployment,
             busy: busy.births || busy.objects.contains(&self.deployment.uid),
@@ -80,10 +86,16 @@ impl Cluster {
             held: &[],
             taken: &[],
             nodes: &nodes,
+            others: Others::default(),
         })
     }
 
     pub fn plan_set(&self, uid: Uid) -> set::Plan {
+        self.look_at_set(uid, |s| set::plan(&s))
+    }
+
+    /// Has `look` see what the planner of an InPlaceSet does.
+    pub fn look_at_set<T>(&self, uid: Uid, look: impl FnOnce(set::Snapshot<'_>) -> T) -> T {
         let set = self.set_by_uid(uid);
         let busy = self.busy();
         let creating: Vec<_> = busy
@@ -97,7 +109,7 @@ impl Cluster {
         let claims = self.claims_of(&set.name, &busy);
         let claiming: Vec<_> =
             busy.claiming.iter().filter(|c| c.0 == uid).map(|(_, name)| name.clone()).collect();
-        set::plan(&set::Snapshot {
+        look(set::Snapshot {
             now: self.now,
             set,
             busy: busy.objects.contains(&uid),
@@ -114,6 +126,7 @@ impl Cluster {
             no_births_until: None,
             refused: None,
             proving: busy.proving.contains(&uid),
+            others: Others::default(),
         })
     }
 
@@ -126,6 +139,7 @@ impl Cluster {
             fenced: self.memory.fenced.contains(&uid),
             endpoints: Endpoints { listed: u32::from(p.pod.scheduled), serving: u32::from(p.serving) },
             drained_at: proof.map(|(_, at)| *at),
+            stray: false,
         }
     }
 

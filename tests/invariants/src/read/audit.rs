@@ -11,7 +11,7 @@ use super::json::{list, number, shared, text};
 use super::others;
 use crate::record::{Identity, Uid};
 use crate::{Body, Event, Kind, Verb, Write};
-use cafe_crds::names::PROTECTOR_PREFIX;
+use cafe_crds::names::{FINALIZER_DRAIN, PROTECTOR_PREFIX};
 
 /// Why a line is no audit event.
 #[derive(Debug, Error)]
@@ -152,10 +152,17 @@ fn json_patch(operations: &[Value]) -> Body {
     let touches = |path: &str| {
         operations.iter().any(|o| text(o, "/path").starts_with(path) && text(o, "/op") != "test")
     };
+    // A finalizer of ours that is taken off by name is nobody else's.
+    let ours = operations.iter().any(|o| {
+        let path = text(o, "/path");
+        let named = text(o, "/op") == "test" && text(o, "/value") == FINALIZER_DRAIN;
+        let removed = |r: &Value| text(r, "/op") == "remove" && text(r, "/path") == path;
+        named && path.starts_with("/metadata/finalizers/") && operations.iter().any(removed)
+    });
     Body {
         uid: value("/metadata/uid").map(Uid::of),
         version: value("/metadata/resourceVersion").and_then(|version| version.parse().ok()),
-        finalizers: touches("/metadata/finalizers"),
+        finalizers: touches("/metadata/finalizers") && !ours,
         adopts: touches("/metadata/ownerReferences"),
         forced: false,
     }

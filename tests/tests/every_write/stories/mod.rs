@@ -1,5 +1,6 @@
 //! The reference stories.
 
+pub(crate) mod bereft;
 pub(crate) mod create;
 pub(crate) mod protector;
 pub(crate) mod recreate;

@@ -1,0 +1,51 @@
+//! A set that is being deleted: gone with its pods, unless people asked for a drain before that.
+
+use crate::{
+    identity::RevisionHash,
+    revision::Revision,
+    set::{Action, Plan, Set, SetSpec, Snapshot, census, work},
+    template::Facts,
+};
+
+/// Plans a set that is being deleted: with the finalizer `cafe.dev/drain` its pods go as in a scale-in to nothing, and then the
+/// finalizer. Pods that are to live on without it are left alone.
+#[must_use]
+pub fn plan(s: &Snapshot<'_>) -> Plan {
+    if s.set.bonds.drains() && !(s.pods.is_empty() && s.creating.is_empty()) {
+        return empty(s);
+    }
+    let mut plan = Plan { census: census::take(s), ..Plan::default() };
+    if let Some(at) = s.set.bonds.drain.filter(|_| !s.busy) {
+        plan.actions.push(Action::LetGo { rv: s.set.rv, at });
+    }
+    plan
+}
+
+/// Plans the set as if it were to have no pods, whatever its spec says: also when its revisions have gone before it.
+#[must_use]
+pub fn empty(s: &Snapshot<'_>) -> Plan {
+    let set = Set { spec: SetSpec { replicas: 0, ..s.set.spec.clone() }, ..s.set.clone() };
+    without_revision(&Snapshot { set: &set, ..s.clone() })
+}
+
+/// Plans a set that nothing is to be created for or moved in, so that it needs no revision.
+#[must_use]
+pub fn without_revision(s: &Snapshot<'_>) -> Plan {
+    let stand_in = Revision {
+        name: s.set.status.update_revision.as_deref().unwrap_or_default().into(),
+        uid: s.set.uid,
+        rv: 0,
+        number: 0,
+        older: Vec::new(),
+        hash: RevisionHash::default(),
+        digest: s.set.spec.digest,
+        outcome: None,
+        busy: false,
+        facts: Facts::default(),
+    };
+    let target = s.target.unwrap_or(&stand_in);
+    let s = Snapshot { target: Some(target), ..s.clone() };
+    let mut plan = Plan { census: census::take(&s), ..Plan::default() };
+    work(&s, target, &mut plan);
+    plan
+}

@@ -1,0 +1,130 @@
+//! Whose pods they are: what nobody owns and matches is adopted, what no longer matches is let go, and what others write into
+//! fields of ours is told.
+
+use cafe_crds::{
+    names::{ANNOTATION_OFFLINE, GATE, LABEL_REVISION},
+    reason,
+};
+
+use crate::{
+    bonds::{Kin, Orphan},
+    event::Event,
+    identity::Op,
+    pod::{Gate, PodView},
+    set::{
+        Action, Plan, Snapshot,
+        action::{Notice, On},
+    },
+};
+
+/// Asks for what matches and belongs to nobody, once a live read begun after it was seen has shown the set alive: what the
+/// deletion of this very set has orphaned would be collected with it.
+pub fn adopt(s: &Snapshot<'_>, plan: &mut Plan) {
+    let others = &s.others;
+    if others.orphans.is_empty() || others.confirming {
+        return;
+    }
+    if !others.confirmed {
+        plan.actions.push(Action::Confirm);
+        return;
+    }
+    plan.actions.extend(others.orphans.iter().filter_map(adoption));
+    let pods: Vec<&Orphan> = others.orphans.iter().filter(|o| o.kind == Kin::Pod).collect();
+    if let Some(first) = pods.first() {
+        let note = format!("{} that nobody owned: {} and so on", counted(pods.len()), first.name);
+        let once = format!("{}-{}", first.uid, first.rv);
+        plan.events.push(Event { once, ..Event::normal(reason::CHILD_ADOPTED, note) });
+    }
+}
+
+fn adoption(orphan: &Orphan) -> Option<Action> {
+    let Orphan { kind, name, uid, rv } = orphan.clone();
+    match kind {
+        Kin::Pod => Some(Action::Adopt { on: On { pod: name, uid, rv } }),
+        Kin::Revision => Some(Action::AdoptRevision { name, uid, rv }),
+        Kin::Release => None,
+    }
+}
+
+fn counted(pods: usize) -> String {
+    if pods == 1 { "1 pod".to_owned() } else { format!("{pods} pods") }
+}
+
+/// Pods that are about to be the set's own, and count as such.
+#[must_use]
+pub fn arriving(s: &Snapshot<'_>) -> usize {
+    s.others.orphans.iter().filter(|orphan| orphan.kind == Kin::Pod).count()
+}
+
+/// Whether a revision is about to be the set's own: until then none is created under its name.
+#[must_use]
+pub fn awaits_revisions(s: &Snapshot<'_>) -> bool {
+    s.others.orphans.iter().any(|orphan| orphan.kind == Kin::Revision)
+}
+
+/// Tells of what somebody else has written into fields of the set's on its pods, once per change.
+pub fn tell(s: &Snapshot<'_>, plan: &mut Plan) {
+    for view in s.pods.iter().filter(|view| view.pod.is_live()) {
+        if let Some(event) = stray(s, view).or_else(|| unknown(s, view)).or_else(|| closed(s, view)) {
+            plan.notices.push(Notice { pod: view.pod.name.clone(), uid: view.pod.uid, event });
+        }
+    }
+}
+
+fn stray(s: &Snapshot<'_>, view: &PodView<'_>) -> Option<Event> {
+    let note = format!(
+        "its labels no longer match the selector of InPlaceSet {}, which lets it go and replaces it; to have it back put the labels \
+         back ({}), else delete it when it is of no use any more",
+        s.set.name,
+        s.set.spec.selector.as_query()
+    );
+    let event = Event { once: view.pod.rv.to_string(), ..Event::warning(reason::CHILD_RELEASED, note) };
+    view.stray.then_some(event)
+}
+
+fn unknown(s: &Snapshot<'_>, view: &PodView<'_>) -> Option<Event> {
+    let known = view.pod.revision.is_some_and(|hash| s.revision(hash).is_some());
+    if known || view.busy {
+        return None;
+    }
+    let once = view.pod.revision.map_or_else(|| "none".to_owned(), |hash| hash.to_string());
+    let note = format!(
+        "its label {LABEL_REVISION} belongs to InPlaceSet {} and names no revision that is kept ({once}): nobody knows what it runs, so \
+         it is replaced when its turn comes",
+        s.set.name
+    );
+    Some(Event { once, ..Event::warning(reason::CHILD_OVERWRITTEN, note) })
+}
+
+/// A False that names no drain is nobody's of ours.
+fn closed(s: &Snapshot<'_>, view: &PodView<'_>) -> Option<Event> {
+    let pod = view.pod;
+    if pod.gate != Gate::Draining(Op::default()) || s.set.entry(pod.uid).is_some() {
+        return None;
+    }
+    let note = format!(
+        "its condition {GATE} belongs to InPlaceSet {}; somebody else has closed it and it is opened again; to keep the pod out of \
+         traffic: kubectl annotate pod {} {ANNOTATION_OFFLINE}=true",
+        s.set.name, pod.name
+    );
+    Some(Event { once: pod.gate_since.0.to_string(), ..Event::warning(reason::CHILD_OVERWRITTEN, note) })
+}
+
+/// Tells that an older object has a claim to such pods.
+pub fn tell_overlap(s: &Snapshot<'_>, plan: &mut Plan) {
+    if let Some(note) = overlap(s) {
+        let once = s.others.overlaps.map(ToString::to_string).unwrap_or_default();
+        plan.events.push(Event { once, ..Event::warning(reason::SELECTOR_OVERLAPS, note) });
+    }
+}
+
+/// What is wrong with the selector, and what to do.
+#[must_use]
+pub fn overlap(s: &Snapshot<'_>) -> Option<String> {
+    let older = s.others.overlaps?;
+    Some(format!(
+        "{older} is older, and its pods and those of this one match each other's selectors: this one creates and moves no pod until it is gone; \
+         selectors are immutable, so create this one anew with other labels, after: kubectl delete inplaceset {}",
+        s.set.name
+    ))
+}

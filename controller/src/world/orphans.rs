@@ -1,0 +1,277 @@
+//! What nobody owns and an object of ours may adopt: pods with our readiness gate, and what a CafeDeployment or InPlaceSet has left
+//! behind. There are few of them, and nothing is kept of other pods.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use cafe_crds::names::GATE;
+use cafe_planner::{
+    Text,
+    bonds::{Kin, Orphan},
+    deployment::{Deployment, children::set_name},
+    identity::Uid,
+    set::Set,
+};
+
+use super::{Kind, Memory, Owner, SetRecord, World};
+use crate::observe::{
+    Labels,
+    records::{Kindred, resource_version},
+    slim::{PodObject, PodSpec},
+};
+
+/// A pod that nobody owns.
+#[derive(Debug)]
+struct OrphanPod {
+    orphan: Orphan,
+    labels: Labels,
+    /// Which nodes it is bound to.
+    place: PodSpec,
+    sighting: u64,
+}
+
+/// Where an orphan is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Home {
+    /// Pods, by namespace.
+    Pods(Text),
+    /// Kindred, by namespace and name of who made it.
+    Kin(Text, Text),
+}
+
+/// Everything that nobody owns.
+#[derive(Debug, Default)]
+pub(super) struct Orphans {
+    pods: HashMap<Text, BTreeMap<Uid, OrphanPod>>,
+    kin: HashMap<(Text, Text), BTreeMap<Uid, (Orphan, u64)>>,
+    homes: HashMap<Uid, Home>,
+    /// Counts what has been seen without an owner: a live read that begins later has begun after it.
+    sightings: u64,
+}
+
+impl Orphans {
+    /// One more thing was seen that nobody owns.
+    pub(super) fn sight(&mut self) -> u64 {
+        self.sightings += 1;
+        self.sightings
+    }
+
+    /// The resource version an orphan was last seen at.
+    pub(super) fn resource_version(&self, uid: Uid) -> Option<u64> {
+        match self.homes.get(&uid)? {
+            Home::Pods(namespace) => self.pods.get(namespace)?.get(&uid).map(|pod| pod.orphan.rv),
+            Home::Kin(namespace, maker) => {
+                self.kin.get(&(namespace.clone(), maker.clone()))?.get(&uid).map(|(orphan, _)| orphan.rv)
+            }
+        }
+    }
+
+    /// The orphans of a kind, in a namespace or in all.
+    pub(super) fn uids(&self, kind: Kind, scope: Option<&Text>) -> Vec<Uid> {
+        let within = |namespace: &Text| scope.is_none_or(|s| s == namespace);
+        match kind {
+            Kind::Pod => self
+                .pods
+                .iter()
+                .filter(|(n, _)| within(n))
+                .flat_map(|(_, pods)| pods.keys().copied())
+                .collect(),
+            Kind::Revision | Kind::Release => {
+                let of = if kind == Kind::Revision { Kin::Revision } else { Kin::Release };
+                let all = self.kin.iter().filter(|((n, _), _)| within(n)).flat_map(|(_, kin)| kin.values());
+                all.filter(|(orphan, _)| orphan.kind == of).map(|(orphan, _)| orphan.uid).collect()
+            }
+            Kind::Deployment | Kind::Set | Kind::Slice | Kind::Node | Kind::Claim => Vec::new(),
+        }
+    }
+}
+
+/// What is around an owner, as one look finds it.
+#[derive(Debug, Default)]
+pub(super) struct Around<'a> {
+    pub(super) orphans: Vec<Orphan>,
+    pub(super) sets: Vec<&'a Set>,
+    pub(super) confirmed: bool,
+    pub(super) confirming: bool,
+}
+
+impl Around<'_> {
+    fn settle(&mut self, world: &World, memory: &Memory, newest: u64) {
+        let mut uids = self.orphans.iter().map(|o| o.uid).chain(self.sets.iter().map(|s| s.uid));
+        self.confirming = memory.confirming || uids.any(|uid| world.writes.is_busy(uid));
+        self.confirmed = memory.confirmed >= newest;
+        self.orphans.sort_unstable();
+    }
+}
+
+impl World {
+    /// How many orphans have been seen so far.
+    pub(crate) fn sightings(&self) -> u64 {
+        self.orphans.sightings
+    }
+
+    /// Keeps a pod without an owner, if it may be adopted, and has the sets planned that may.
+    pub(super) fn see_orphan_pod(&mut self, object: &PodObject, uid: Uid) {
+        let meta = &object.metadata.0;
+        let rv = resource_version(meta);
+        if self.orphans.resource_version(uid).is_some_and(|known| known > rv) {
+            return;
+        }
+        self.writes.saw(uid, rv);
+        self.lose_orphan(uid);
+        let owners = meta.owner_references.as_deref().unwrap_or_default();
+        let owned = owners.iter().any(|owner| owner.controller == Some(true));
+        let gated = object.spec.readiness_gates.iter().any(|gate| gate.condition_type == GATE);
+        let finished = matches!(object.status.phase.as_deref(), Some("Failed" | "Succeeded"));
+        let (Some(name), Some(namespace)) = (meta.name.as_deref(), meta.namespace.as_deref()) else { return };
+        if owned || !gated || finished || meta.deletion_timestamp.is_some() {
+            return;
+        }
+        let (namespace, labels) = (self.interner.text(namespace), self.interner.labels(meta.labels.as_ref()));
+        let orphan = Orphan { kind: Kin::Pod, name: name.into(), uid, rv };
+        let place = PodSpec { affinity: object.spec.affinity.clone(), ..PodSpec::default() };
+        let sighting = self.orphans.sight();
+        self.mark_takers(&namespace, &labels);
+        self.orphans.homes.insert(uid, Home::Pods(namespace.clone()));
+        let pod = OrphanPod { orphan, labels, place, sighting };
+        self.orphans.pods.entry(namespace).or_default().insert(uid, pod);
+    }
+
+    /// Keeps a ControllerRevision or CafeRelease without an owner, and has those planned that may adopt it.
+    pub(super) fn see_kindred(&mut self, kindred: Kindred) {
+        let Kindred { maker: (namespace, maker), orphan } = kindred;
+        if self.orphans.resource_version(orphan.uid).is_some_and(|known| known > orphan.rv) {
+            return;
+        }
+        self.writes.saw(orphan.uid, orphan.rv);
+        let (namespace, maker) = (self.interner.text(&namespace), self.interner.text(&maker));
+        self.mark_named(&namespace, &maker);
+        let (uid, sighting) = (orphan.uid, self.orphans.sight());
+        self.orphans.homes.insert(uid, Home::Kin(namespace.clone(), maker.clone()));
+        self.orphans.kin.entry((namespace, maker)).or_default().insert(uid, (orphan, sighting));
+    }
+
+    /// It has an owner now, or is gone.
+    pub(super) fn lose_orphan(&mut self, uid: Uid) {
+        match self.orphans.homes.remove(&uid) {
+            Some(Home::Pods(namespace)) => {
+                let pods = self.orphans.pods.get_mut(&namespace);
+                let gone = pods.and_then(|pods| pods.remove(&uid));
+                if self.orphans.pods.get(&namespace).is_some_and(BTreeMap::is_empty) {
+                    self.orphans.pods.remove(&namespace);
+                }
+                if let Some(pod) = gone {
+                    self.mark_takers(&namespace, &pod.labels);
+                }
+            }
+            Some(Home::Kin(namespace, maker)) => {
+                self.mark_named(&namespace, &maker);
+                let key = (namespace, maker);
+                if let Some(kin) = self.orphans.kin.get_mut(&key) {
+                    kin.remove(&uid);
+                    if kin.is_empty() {
+                        self.orphans.kin.remove(&key);
+                    }
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Sets that select these labels.
+    fn mark_takers(&mut self, namespace: &Text, labels: &Labels) {
+        let here = self.sets_in.get(namespace).into_iter().flatten().filter_map(|uid| self.sets.get(uid));
+        let takers = here.filter(|record| record.set.spec.selector.matches(labels.iter()));
+        self.dirty.extend(takers.map(|record| Owner::Set(record.set.uid)));
+    }
+
+    /// The CafeDeployment and the InPlaceSet of this name.
+    fn mark_named(&mut self, namespace: &Text, name: &Text) {
+        let is_it = |d: &Deployment| d.namespace == *namespace && d.name == *name;
+        let deployments = self.deployments.iter().filter(|(_, r)| is_it(&r.deployment));
+        self.dirty.extend(deployments.map(|(uid, _)| Owner::Deployment(*uid)));
+        if let Some(set) = self.set_names.get(&(namespace.clone(), name.clone())) {
+            self.dirty.insert(Owner::Set(*set));
+        }
+    }
+
+    fn kindred(&self, namespace: &Text, name: &Text) -> impl Iterator<Item = &(Orphan, u64)> {
+        let all = if self.orphans.kin.is_empty() {
+            None
+        } else {
+            self.orphans.kin.get(&(namespace.clone(), name.clone()))
+        };
+        all.into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// What an InPlaceSet may adopt: pods that match and are bound to its place and, when it stands alone, its revisions.
+    pub(super) fn around_set(&self, record: &SetRecord, memory: &Memory) -> Around<'_> {
+        let mut around = Around::default();
+        if record.set.deleting {
+            return around;
+        }
+        let spec = &record.set.spec;
+        let place =
+            spec.placement.as_ref().and_then(|p| Some((p.node_label_key.as_deref()?, p.value.as_deref()?)));
+        let fits = |pod: &&OrphanPod| {
+            let placed = place.is_none_or(|(key, value)| pod.place.is_bound_to(key, value));
+            placed && spec.selector.matches(pod.labels.iter())
+        };
+        let mut newest = 0;
+        for pod in
+            self.orphans.pods.get(&record.namespace).into_iter().flat_map(BTreeMap::values).filter(fits)
+        {
+            newest = newest.max(pod.sighting);
+            around.orphans.push(pod.orphan.clone());
+        }
+        if record.set.owner.is_none() {
+            let revisions = self.kindred(&record.namespace, &record.set.name);
+            for (orphan, sighting) in revisions.filter(|(orphan, _)| orphan.kind == Kin::Revision) {
+                newest = newest.max(*sighting);
+                around.orphans.push(orphan.clone());
+            }
+        }
+        around.settle(self, memory, newest);
+        around
+    }
+
+    /// What a CafeDeployment may adopt, and the InPlaceSets of its names that nobody owns.
+    pub(super) fn around_deployment(&self, d: &Deployment, memory: &Memory) -> Around<'_> {
+        let mut around = Around::default();
+        let mut newest = 0;
+        for (orphan, sighting) in self.kindred(&d.namespace, &d.name) {
+            newest = newest.max(*sighting);
+            around.orphans.push(orphan.clone());
+        }
+        for name in names_of_sets(d) {
+            let holder = self.set_names.get(&(d.namespace.clone(), name)).and_then(|uid| self.sets.get(uid));
+            if let Some(record) = holder.filter(|record| record.set.owner.is_none()) {
+                newest = newest.max(record.sighting);
+                around.sets.push(&record.set);
+            }
+        }
+        around.settle(self, memory, newest);
+        around
+    }
+}
+
+/// The names of the InPlaceSets that a CafeDeployment has or may have.
+pub(super) fn names_of_sets(d: &Deployment) -> impl Iterator<Item = Text> {
+    let units = d.spec.topology.values.iter().map(String::as_str).chain([cafe_crds::names::DEFAULT_UNIT]);
+    units.map(|unit| set_name(&d.name, unit))
+}
+
+/// Whether the labels, most often those of the pod before, match the set's selector.
+pub(super) fn strays<'a>(record: &'a SetRecord) -> impl FnMut(&'a Labels) -> bool {
+    let mut last: Option<(&Labels, bool)> = None;
+    move |labels| match last {
+        Some((before, stray)) if Arc::ptr_eq(before, labels) => stray,
+        _ => {
+            let stray = !record.set.spec.selector.matches(labels.iter());
+            last = Some((labels, stray));
+            stray
+        }
+    }
+}
