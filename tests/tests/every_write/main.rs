@@ -11,7 +11,7 @@ mod story;
 mod sweep;
 
 use anyhow::Result;
-use stories::{create, protector, recreate, release, rollback, scale_in, supersede};
+use stories::{create, protector, recreate, release, rename, rollback, scale_in, supersede};
 use sweep::sweep;
 
 #[tokio::test]
@@ -48,4 +48,9 @@ async fn a_protector_is_asked_once_per_pod_whatever_write_the_controller_dies_at
 #[tokio::test]
 async fn a_superseding_release_ends_whatever_write_the_controller_dies_at() -> Result<()> {
     sweep::<supersede::Supersede>().await
+}
+
+#[tokio::test]
+async fn a_unit_is_replaced_at_a_gate_whatever_write_the_controller_dies_at() -> Result<()> {
+    sweep::<rename::Rename>().await
 }
