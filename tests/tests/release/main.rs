@@ -2,12 +2,14 @@
 //! shared bed, and ends with a replay of everything that happened there.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod autoscaler;
 mod balancer;
 mod changes;
 mod ci;
 mod confirm;
 mod containers;
 mod deletion;
+mod disruption;
 mod endpoints;
 mod failure;
 mod groups;
@@ -17,6 +19,7 @@ mod matrix;
 mod minds;
 mod offline;
 mod people;
+mod placement;
 mod pods;
 mod protectors;
 mod records;
@@ -28,6 +31,7 @@ mod sets;
 mod several;
 mod story;
 mod timeouts;
+mod units;
 mod unselect;
 
 use std::collections::BTreeMap;
