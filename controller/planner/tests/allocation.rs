@@ -47,10 +47,8 @@ fn units(count: usize, most: i32) -> impl Strategy<Value = Vec<Unit>> {
 fn split_in(order: &[usize], total: i32, units: &[Unit], today: &[i32]) -> (Vec<i32>, bool) {
     let names: Vec<String> = order.iter().map(|i| format!("Cell{i}")).collect();
     let refs: Vec<&str> = names.iter().map(String::as_str).collect();
-    let pins: BTreeMap<String, IntOrPercent> = order
-        .iter()
-        .filter_map(|i| units[*i].0.map(|pin| (format!("Cell{i}"), pin)))
-        .collect();
+    let pins: BTreeMap<String, IntOrPercent> =
+        order.iter().filter_map(|i| units[*i].0.map(|pin| (format!("Cell{i}"), pin))).collect();
     let held: Vec<i32> = order.iter().map(|i| today[*i]).collect();
     let (parts, fits) = split(total, &refs, &pins, &held);
     let mut back = vec![0; units.len()];
