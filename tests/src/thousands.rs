@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::bed::audit::{Entry, Reader};
 use crate::bed::{Bed, CONTROLLER};
-use crate::scenario::{Kind, Pod, merge, minimal};
+use crate::scenario::{Kind, Pod, condition, merge, minimal};
 
 /// Creations on their way at once.
 const AT_ONCE: usize = 16;
@@ -171,14 +171,14 @@ impl Stage<'_> {
     async fn converge(&self, began: Instant) -> Result<()> {
         loop {
             let all = self.list(Kind::Deployment).await?;
-            let of = |object: &Value, field: &str| object["status"][field].as_u64().unwrap_or_default();
+            let available = |object: &Value| {
+                object.pointer("/status/availableReplicas").and_then(Value::as_u64).unwrap_or_default()
+            };
             let is_ready = |object: &&Value| {
-                let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
-                let ready = |c: &Value| c["type"] == "Ready" && c["status"] == "True";
-                conditions.into_iter().flatten().any(ready)
+                condition(object, "Ready").is_some_and(|c| c.get("status") == Some(&json!("True")))
             };
             let ready = all.iter().filter(is_ready).count();
-            let available: u64 = all.iter().map(|object| of(object, "availableReplicas")).sum();
+            let available: u64 = all.iter().map(available).sum();
             (self.tell)(format!(
                 "{:4.0} s: {ready} of {} CafeDeployments ready, {available} of {} pods available",
                 began.elapsed().as_secs_f64(),
