@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
-use cafe_tests::scenario::{View, Workload, bed, merge, web};
+use cafe_tests::scenario::{Pod, View, Workload, bed, merge, web};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ fn over_cells() -> Value {
 
 /// The label of the revision, which all pods share.
 fn revision(view: &View) -> String {
-    let all: BTreeSet<&str> = view.pods().map(|pod| pod.revision()).collect();
+    let all: BTreeSet<&str> = view.pods().map(Pod::revision).collect();
     assert_eq!(all.len(), 1, "{all:?}");
     all.into_iter().next().unwrap_or_default().to_owned()
 }

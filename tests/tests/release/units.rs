@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use crate::restart::uids;
 use crate::story::since_out;
 
+/// What is changed, the pods that each unit has then, and how many of them have moved.
+type Step = (Value, &'static [(&'static str, usize)], usize);
+
 /// `web` over three cells.
 fn wide(replicas: i32) -> Value {
     let mut manifest = web(replicas);
@@ -59,7 +62,7 @@ async fn moved(web: &Workload, before: &View, moves: usize) -> Result<()> {
 #[tokio::test]
 async fn units_are_added_reordered_renamed_and_removed_with_the_fewest_moves() -> Result<()> {
     let web = Workload::install(bed().await?, "units", &web(6)).await?;
-    let steps: [(Value, &[(&str, usize)], usize); 4] = [
+    let steps: [Step; 4] = [
         // Added in front, in another order.
         (json!(["CellC", "CellB", "CellA"]), &[("CellA", 2), ("CellB", 2), ("CellC", 2)], 2),
         (json!(["CellB", "CellA", "CellC"]), &[("CellA", 2), ("CellB", 2), ("CellC", 2)], 0),
@@ -82,7 +85,7 @@ async fn units_are_added_reordered_renamed_and_removed_with_the_fewest_moves() -
 #[tokio::test]
 async fn pins_are_changed_live_in_pods_and_in_percent() -> Result<()> {
     let web = Workload::install(bed().await?, "pins", &wide(10)).await?;
-    let steps: [(Value, &[(&str, usize)], usize); 4] = [
+    let steps: [Step; 4] = [
         (json!({ "CellB": 6 }), &[("CellA", 2), ("CellB", 6), ("CellC", 2)], 3),
         (json!({ "CellB": "60%", "CellC": "25%" }), &[("CellA", 2), ("CellB", 6), ("CellC", 2)], 0),
         (json!({ "CellB": "25%", "CellC": "75%" }), &[("CellB", 3), ("CellC", 7)], 5),
