@@ -328,7 +328,6 @@ fn strategy() -> impl Strategy<Value = Release> {
 fn config() -> ProptestConfig {
     const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proptest-regressions/units.txt");
     ProptestConfig {
-        cases: 128,
         max_shrink_iters: 500,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(SEEDS))),
         ..ProptestConfig::default()
