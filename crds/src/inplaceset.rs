@@ -34,7 +34,10 @@ use crate::{
 )]
 #[serde(rename_all = "camelCase")]
 pub struct InPlaceSetSpec {
-    /// Number of pods, 0 to 100000. Default 1.
+    /// Number of pods, 0 to 100000. Of too many pods those go first that have no node or are out of service, then those with the
+    /// lowest `controller.kubernetes.io/pod-deletion-cost`, those that are not at the new revision, and the newest; but never so
+    /// many of the base revision that fewer than `partition` are left. While the update stands still (`paused`, or
+    /// `maxUnavailable: 0`) pods of both revisions go alike. Default 1.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 100_000))]
     pub replicas: i32,

@@ -10,4 +10,5 @@ pub mod conformance;
 pub mod crash;
 pub mod node;
 pub mod scenario;
+pub mod thousands;
 pub mod traffic;

@@ -1,5 +1,6 @@
 //! The verbs of the house, the same for people and for CI: `cargo xtask <verb>`.
 
+mod bench;
 mod check;
 mod conformance;
 mod demo;
@@ -33,6 +34,7 @@ enum Verb {
     Verify(verify::Args),
     ProtectorConformance(conformance::Args),
     E2e(e2e::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -47,6 +49,7 @@ fn main() -> std::process::ExitCode {
         Verb::Verify(args) => verify::run(args),
         Verb::ProtectorConformance(args) => conformance::run(args),
         Verb::E2e(args) => e2e::run(args),
+        Verb::Bench(args) => bench::run(args),
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -7,6 +7,15 @@
 /// part exceeds its weight.
 #[must_use]
 pub fn largest_remainder(total: i32, weights: &[i32]) -> Vec<i32> {
+    largest_remainder_near(total, weights, &[])
+}
+
+/// As [`largest_remainder`]; of equal fractions, those who hold more than their part rounded down already come first
+/// (`today` is what each holds), so that the fewest pods move and another order of the entries moves none.
+///
+/// A split that has been carried out for some of the parts only comes out the same again.
+#[must_use]
+pub fn largest_remainder_near(total: i32, weights: &[i32], today: &[i32]) -> Vec<i32> {
     let sum: i64 = weights.iter().map(|w| i64::from((*w).max(0))).sum();
     if sum == 0 || total <= 0 {
         return vec![0; weights.len()];
@@ -16,7 +25,9 @@ pub fn largest_remainder(total: i32, weights: &[i32]) -> Vec<i32> {
         weights.iter().map(|w| i32::try_from(exact(*w) / sum).unwrap_or(i32::MAX)).collect();
     let mut left = i64::from(total) - parts.iter().map(|p| i64::from(*p)).sum::<i64>();
     let mut by_fraction: Vec<usize> = (0..weights.len()).collect();
-    by_fraction.sort_by_key(|i| std::cmp::Reverse(weights.get(*i).map_or(0, |w| exact(*w) % sum)));
+    let fraction = |i: &usize| weights.get(*i).map_or(0, |w| exact(*w) % sum);
+    let holds_more = |i: &usize| today.get(*i).zip(parts.get(*i)).is_some_and(|(today, part)| today > part);
+    by_fraction.sort_by_key(|i| std::cmp::Reverse((fraction(i), holds_more(i))));
     for i in by_fraction {
         if left == 0 {
             break;
@@ -52,9 +63,30 @@ pub fn evenly(total: i32, prefer: &[i32]) -> Vec<i32> {
     parts
 }
 
+/// What stays of the `updated` pods of a unit that shrinks from `from` pods to `to`: their share, rounded down, but at
+/// least one, so that shrinking never passes a gate and never undoes a group.
+#[must_use]
+pub fn kept_share(updated: i32, from: i32, to: i32) -> i32 {
+    if to >= from || updated <= 0 {
+        return updated;
+    }
+    let share = i64::from(updated) * i64::from(to) / i64::from(from.max(1));
+    i32::try_from(share).unwrap_or(to).max(1).min(to)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_equal_fractions_the_one_that_holds_the_pod_keeps_it() {
+        assert_eq!(largest_remainder_near(7, &[4, 4], &[3, 4]), [3, 4]);
+        assert_eq!(largest_remainder_near(7, &[4, 4], &[4, 3]), [4, 3]);
+        assert_eq!(largest_remainder_near(7, &[4, 4], &[0, 0]), [4, 3]);
+        // A larger fraction comes before what anybody holds.
+        assert_eq!(largest_remainder_near(4, &[2, 3], &[2, 2]), [2, 2]);
+        assert_eq!(largest_remainder_near(2, &[2, 5], &[2, 0]), [1, 1]);
+    }
 
     #[test]
     fn fractions_decide_and_then_order() {

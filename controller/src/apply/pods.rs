@@ -88,13 +88,21 @@ fn add_affinity(spec: &mut Value, key: &str, value: &str) {
     let terms = entry(required, "nodeSelectorTerms", || json!([]));
     let Some(terms) = terms.as_array_mut() else { return };
     if terms.is_empty() {
-        terms.push(json!({}));
+        terms.push(json!({"matchExpressions": [place]}));
+        return;
     }
-    for term in terms {
+    // An empty term matches no node: the place in it would open the whole unit to a pod that its other terms keep out.
+    for term in terms.iter_mut().filter(|term| !is_empty(term)) {
         if let Some(expressions) = entry(term, "matchExpressions", || json!([])).as_array_mut() {
             expressions.push(place.clone());
         }
     }
+}
+
+/// Whether a term asks for nothing.
+fn is_empty(term: &Value) -> bool {
+    let has = |list: &str| term.get(list).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    !has("matchExpressions") && !has("matchFields")
 }
 
 /// The field of an object, made when it is absent or null.
@@ -251,6 +259,29 @@ mod tests {
         }
         assert_eq!(terms[0]["matchExpressions"].as_array().unwrap().len(), 2);
         assert!(terms[1].get("matchFields").is_some());
+    }
+
+    #[test]
+    fn a_term_that_matches_nothing_goes_on_matching_nothing() {
+        const REQUIRED: &str = "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution";
+        let with = |terms: Value| {
+            let mut spec = json!({"affinity": {"nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms},
+            }}});
+            add_affinity(&mut spec, "cafe.dev/cell", "CellA");
+            spec.pointer(REQUIRED).unwrap()["nodeSelectorTerms"].clone()
+        };
+        let place = json!({"key": "cafe.dev/cell", "operator": "In", "values": ["CellA"]});
+        let disk = json!({"key": "disk", "operator": "Exists"});
+        assert_eq!(with(json!([])), json!([{"matchExpressions": [place]}]));
+        assert_eq!(
+            with(json!([{}, {"matchExpressions": [], "matchFields": []}])),
+            json!([{}, {"matchExpressions": [], "matchFields": []}])
+        );
+        assert_eq!(
+            with(json!([{}, {"matchExpressions": [disk]}])),
+            json!([{}, {"matchExpressions": [disk, place]}])
+        );
     }
 
     #[test]

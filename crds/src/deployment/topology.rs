@@ -27,8 +27,8 @@ pub struct Topology {
     )]
     pub values: Vec<String>,
     /// Units with a size of their own: a number of pods, or a percentage of `spec.replicas`. What is left is spread evenly over
-    /// the other units. `spec.replicas` always wins: pins that do not add up are shrunk or filled up in proportion, and the
-    /// condition `UnitsHealthy` says so. Percentages may add up to at most 100%. Default none.
+    /// the other units. `spec.replicas` always wins: pins above it are shrunk in proportion, and when all units are pinned and
+    /// some pods are left, they are filled up evenly; the condition `UnitsHealthy` says so (`PinsDoNotFit`). Percentages may add up to at most 100%. Default none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub unit_replicas: BTreeMap<String, IntOrPercent>,

@@ -142,7 +142,9 @@ impl<'a> ControlPlane<'a> {
         command
             .arg("--use-service-account-credentials=true")
             .arg(flag("service-account-private-key-file", self.certificates.key("service-account").display()))
-            .arg(flag("root-ca-file", self.certificates.authority().display()));
+            .arg(flag("root-ca-file", self.certificates.authority().display()))
+            // Autoscalers look every 15 s by default, which is long for a test.
+            .arg("--horizontal-pod-autoscaler-sync-period=1s");
         if !options.node_lifecycle {
             command.arg("--controllers=*,-node-lifecycle-controller");
         }

@@ -16,6 +16,7 @@ mod lifecycle;
 #[cfg(test)]
 mod lifecycle_tests;
 mod lone_controller;
+pub mod metrics_api;
 pub(crate) mod nodes;
 mod options;
 mod ports;

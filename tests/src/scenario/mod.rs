@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 pub use invariants::Verdict;
 pub use manifest::{CONTAINER, image, merge, minimal, solo, web};
 pub use nodes::Cell;
+pub(crate) use object::condition;
 pub use object::{Container, Gate, Pod, Revision};
 pub use view::View;
 pub(crate) use view::serving;

@@ -22,7 +22,7 @@ pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = 
 }
 
 /// The condition of this type, if there is one.
-pub(super) fn condition<'a>(value: &'a Value, kind: &str) -> Option<&'a Value> {
+pub(crate) fn condition<'a>(value: &'a Value, kind: &str) -> Option<&'a Value> {
     list(value, "/status/conditions").find(|condition| text(condition, "/type") == kind)
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use kube::Client;
-use kube::api::{Api, DynamicObject, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
 use super::manifest::merge;
@@ -150,7 +150,13 @@ impl Workload {
     /// The objects of a kind in its namespace.
     #[must_use]
     pub fn api(&self, kind: Kind) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource())
+        self.objects(&kind.resource())
+    }
+
+    /// The objects of any other kind in its namespace.
+    #[must_use]
+    pub fn objects(&self, kind: &ApiResource) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, kind)
     }
 
     fn note(&self, object: &DynamicObject) -> Result<()> {

@@ -299,6 +299,58 @@ pub(crate) fn of_the_topology() -> Vec<Bad> {
             [pins, "CellA: -3", "such as 4, or a percentage such as 40%"],
         ),
         bad(
+            "/spec/topology/values",
+            json!(["CellA", "CellB", "CellA"]),
+            [values, "CellA more than once", "such as CellA and CellB"],
+        ),
+        bad(
+            "/spec/topology/values",
+            json!(["CellA", "b-"]),
+            ["spec.topology.values[1]", "\"b-\"", "such as CellA"],
+        ),
+        bad(
+            "/spec/topology/values",
+            json!(["Cell A"]),
+            ["spec.topology.values[0]", "\"Cell A\"", "such as CellA"],
+        ),
+        bad(
+            "/spec/topology/values",
+            json!(["zone.a"]),
+            ["spec.topology.values[0]", "\"zone.a\"", "such as CellA"],
+        ),
+        bad(
+            "/spec/topology/values",
+            json!(["Zürich"]),
+            ["spec.topology.values[0]", "\"Zürich\"", "such as CellA"],
+        ),
+        // Units are told apart by case nowhere, but a pin is of the unit as it is written.
+        bad("/spec/topology/unitReplicas", json!({ "cella": 1 }), [pins, "cella", "which are CellA, CellB"]),
+        bad(
+            "/spec/topology",
+            json!({ "unitReplicas": { "default": 1 } }),
+            [pins, "has default", "pin only units of spec.topology.values, which are none"],
+        ),
+        bad(
+            "/spec/topology/unitReplicas",
+            json!({ "CellA": "101%" }),
+            [pins, "CellA: 101%", "such as 4, or a percentage such as 40%"],
+        ),
+        bad(
+            "/spec/topology/unitReplicas",
+            json!({ "CellA": "100%", "CellB": "1%" }),
+            [pins, "101%", "{CellA: 40%, CellB: 60%}"],
+        ),
+        bad(
+            "/spec/topology/unitReplicas",
+            json!({ "CellA": "4" }),
+            [pins, "CellA: 4", "such as 4, or a percentage such as 40%"],
+        ),
+        bad(
+            "/spec/topology/unitReplicas",
+            json!({ "CellA": "-5%" }),
+            [pins, "CellA: -5%", "such as 4, or a percentage such as 40%"],
+        ),
+        bad(
             "/spec/topology/autoReschedule",
             json!({ "initialDelaySeconds": -1 }),
             ["spec.topology.autoReschedule.initialDelaySeconds", "-1", "greater than or equal to 0"],

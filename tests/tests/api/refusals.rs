@@ -167,6 +167,11 @@ async fn an_update_is_checked_as_a_create_is() {
     for cases in [of_both_kinds(), of_a_cafe_deployment(), of_the_strategy(), of_the_orders()] {
         found.extend(wrong(&ground, "CafeDeployment", &web, &but_names(cases), true).await);
     }
+    // Of the units' type and label only that they are immutable is said.
+    let live = ["/spec/topology/values", "/spec/topology/unitReplicas", "/spec/topology/autoReschedule"];
+    let topology: Vec<Bad> =
+        of_the_topology().into_iter().filter(|case| live.contains(&case.field)).collect();
+    found.extend(wrong(&ground, "CafeDeployment", &web, &topology, true).await);
     for cases in [of_both_kinds(), of_an_in_place_set()] {
         found.extend(wrong(&ground, "InPlaceSet", &solo, &but_names(cases), true).await);
     }
@@ -186,7 +191,10 @@ async fn good_input_at_the_limits_is_taken() {
         ("/spec/strategy/maxUnavailable", json!("1%")),
         ("/spec/topology/values", json!(["a".repeat(40), "B-2"])),
         ("/spec/topology/unitReplicas", json!({ "CellA": "40%", "CellB": "60%" })),
+        ("/spec/topology/values", json!((0..64).map(|n| format!("c{n}")).collect::<Vec<_>>())),
         ("/spec/topology/unitReplicas", json!({ "CellA": 0 })),
+        ("/spec/topology/unitReplicas", json!({ "CellA": "100%", "CellB": "0%" })),
+        ("/spec/topology/unitReplicas", json!({ "CellA": 99, "CellB": "100%" })),
         ("/spec/release", json!({ "confirm": "7/all", "abort": "6", "rollback": { "abandon": 7, "to": 6 } })),
         ("/spec/traffic/protectors", json!(["slb", "team.example_dns-1"])),
         ("/spec/template/metadata/labels/team", json!("")),

@@ -150,7 +150,7 @@ impl Case<'_> {
         self.web.wait_until("at the end with an empty journal", settled).await?;
         let verdict = self.web.finish().await?;
         let sets = ever_seen(self.web, Kind::Set).len();
-        ensure!(sets == 2, "{sets} InPlaceSets were made for two units");
+        ensure!(sets == S::SETS, "{sets} InPlaceSets were made for {} units", S::SETS);
         let end = End {
             before,
             view: self.web.look().await?,

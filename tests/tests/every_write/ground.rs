@@ -26,7 +26,8 @@ pub(crate) async fn ground() -> Result<&'static Ground> {
     let prepare = || async {
         let controller = tokio::task::spawn_blocking(|| controller::build(false)).await??;
         let bed = Bed::shared().await?;
-        bed.up(&Options::default()).await?;
+        let cells = ["CellA", "CellB", "CellC"].map(String::from).to_vec();
+        bed.up(&Options { cells, ..Options::default() }).await?;
         Ok(Ground { bed, controller })
     };
     GROUND.get_or_try_init(prepare).await

@@ -11,7 +11,7 @@ mod story;
 mod sweep;
 
 use anyhow::Result;
-use stories::{bereft, create, protector, recreate, release, rollback, scale_in, supersede};
+use stories::{bereft, create, protector, recreate, release, rename, rollback, scale_in, supersede};
 use sweep::sweep;
 
 #[tokio::test]
@@ -54,4 +54,9 @@ async fn a_superseding_release_ends_whatever_write_the_controller_dies_at() -> R
 async fn what_lost_its_owner_is_adopted_and_no_pod_notices_whatever_write_the_controller_dies_at()
 -> Result<()> {
     sweep::<bereft::Bereft>().await
+}
+
+#[tokio::test]
+async fn a_unit_is_replaced_at_a_gate_whatever_write_the_controller_dies_at() -> Result<()> {
+    sweep::<rename::Rename>().await
 }

@@ -13,6 +13,9 @@ pub(crate) trait Story {
     /// Whether the story begins with the first write of all, instead of with an installed workload.
     const FROM_THE_START: bool = false;
 
+    /// InPlaceSets that are made in all.
+    const SETS: usize = 2;
+
     /// What is installed.
     fn manifest() -> Value;
 

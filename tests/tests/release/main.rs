@@ -2,6 +2,7 @@
 //! shared bed, and ends with a replay of everything that happened there.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod autoscaler;
 mod balancer;
 mod changes;
 mod ci;
@@ -9,6 +10,7 @@ mod claims;
 mod confirm;
 mod containers;
 mod deletion;
+mod disruption;
 mod endpoints;
 mod failure;
 mod groups;
@@ -19,6 +21,7 @@ mod matrix;
 mod minds;
 mod offline;
 mod people;
+mod placement;
 mod pods;
 mod protectors;
 mod records;
@@ -31,6 +34,7 @@ mod sets;
 mod several;
 mod story;
 mod timeouts;
+mod units;
 mod unselect;
 
 use std::collections::BTreeMap;

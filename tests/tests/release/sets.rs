@@ -171,3 +171,29 @@ async fn old_revisions_are_kept_up_to_the_limit_and_one_of_them_is_gone_back_to_
     web.finish().await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_set_that_is_paused_shrinks_by_its_broken_pod_first_and_then_on_both_sides() -> Result<()> {
+    let web = Workload::install(bed().await?, "set-shrink", &solo(6)).await?;
+    web.release_with("bad", &[("image-pull-error", "true")]).await?;
+    let broken = |view: &View| view.pods().any(|pod| pod.containers()[0].waiting == "ImagePullBackOff");
+    web.wait_until("broken", broken).await?;
+    set_strategy(&web, json!({ "paused": true })).await?;
+    web.scale(5).await?;
+    let five = |view: &View| view.is_observed() && view.pods.len() == 5 && view.serving_in_all("v1") == 5;
+    web.wait_until("without the broken one", five).await?;
+    // A third of the way, and held there again.
+    set_strategy(&web, json!({ "paused": false, "partition": 3 })).await?;
+    web.release("v2").await?;
+    let two =
+        |view: &View| view.is_settled() && (view.serving_in_all("v1"), view.serving_in_all("v2")) == (3, 2);
+    web.wait_until("two are updated", two).await?;
+    set_strategy(&web, json!({ "paused": true, "partition": 0 })).await?;
+    web.scale(3).await?;
+    let both = |view: &View| {
+        view.pods.len() == 3 && (view.serving_in_all("v1"), view.serving_in_all("v2")) == (2, 1)
+    };
+    web.wait_until("smaller on both sides", |view| view.is_observed() && both(view)).await?;
+    web.finish().await?;
+    Ok(())
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cafe_crds::intstr::IntOrPercent;
 
 use crate::{
-    apportion::{evenly, largest_remainder},
+    apportion::{evenly, largest_remainder_near},
     deployment::{Snapshot, UnitView, ceiling, snapshot::unit_of, unit_health},
 };
 
@@ -96,27 +96,41 @@ pub fn split_within(
     pins: &BTreeMap<String, IntOrPercent>,
     limits: &[Limit],
 ) -> (Vec<i32>, bool) {
-    let pinned = pinned(total, names, pins);
+    let today: Vec<i32> = limits.iter().map(|limit| limit.today).collect();
+    let pinned = pinned(total, names, pins, &today);
     let sum: i32 = pinned.iter().flatten().sum();
     let free: Vec<usize> = (0..names.len()).filter(|i| pinned.get(*i).is_some_and(Option::is_none)).collect();
-    if sum > total {
-        let weights: Vec<i32> = pinned.iter().map(|p| p.unwrap_or(0)).collect();
-        return (largest_remainder(total, &weights), false);
+    if sum > total || (free.is_empty() && sum < total) {
+        return (largest_remainder_near(total, &weights(total, names, pins), &today), false);
     }
     let mut parts: Vec<i32> = pinned.iter().map(|p| p.unwrap_or(0)).collect();
-    let everywhere: Vec<usize> = (0..names.len()).collect();
-    // Pinned units have no ceiling, also when the rest goes to them.
-    let fill = if free.is_empty() { even } else { below };
-    let (mut open, fits) = if free.is_empty() { (everywhere, sum == total) } else { (free, true) };
     let limit = |i: &usize| limits.get(*i).copied().unwrap_or_default();
+    let mut open = free;
     open.sort_by_key(|i| limit(i).last);
     let of_open: Vec<Limit> = open.iter().map(limit).collect();
-    for (i, extra) in open.iter().zip(fill(total - sum, &of_open)) {
+    for (i, even) in open.iter().zip(below(total - sum, &of_open)) {
         if let Some(part) = parts.get_mut(*i) {
-            *part += extra;
+            *part = even;
         }
     }
-    (parts, fits)
+    (parts, true)
+}
+
+/// What pins that do not fit are worth: too many shrink in proportion, too few are filled up evenly. In fractions of a pod, so
+/// that it is rounded only once.
+fn weights(total: i32, names: &[&str], pins: &BTreeMap<String, IntOrPercent>) -> Vec<i32> {
+    let hundredths = |name: &&str| match pins.get(*name) {
+        Some(IntOrPercent::Int(n)) => n.saturating_mul(100),
+        Some(IntOrPercent::Percent(p)) => p.saturating_mul(total),
+        None => 0,
+    };
+    let asked: Vec<i32> = names.iter().map(hundredths).collect();
+    let count = i32::try_from(names.len()).unwrap_or(i32::MAX);
+    let lacking = total.saturating_mul(100).saturating_sub(asked.iter().sum());
+    if lacking <= 0 || names.iter().any(|name| !pins.contains_key(*name)) {
+        return asked;
+    }
+    asked.iter().map(|asked| asked.saturating_mul(count).saturating_add(lacking)).collect()
 }
 
 fn even(total: i32, limits: &[Limit]) -> Vec<i32> {
@@ -153,14 +167,19 @@ fn below(total: i32, limits: &[Limit]) -> Vec<i32> {
 }
 
 /// The pods each pinned unit asks for; percentages are apportioned together, so that 50% and 50% of 7 make 7.
-fn pinned(total: i32, names: &[&str], pins: &BTreeMap<String, IntOrPercent>) -> Vec<Option<i32>> {
+fn pinned(
+    total: i32,
+    names: &[&str],
+    pins: &BTreeMap<String, IntOrPercent>,
+    today: &[i32],
+) -> Vec<Option<i32>> {
     let percent = |name: &&str| match pins.get(*name) {
         Some(IntOrPercent::Percent(p)) => *p,
         _ => 0,
     };
     let percents: Vec<i32> = names.iter().map(percent).collect();
     let share = IntOrPercent::Percent(percents.iter().sum()).rounded_down(total);
-    let shares = largest_remainder(share, &percents);
+    let shares = largest_remainder_near(share, &percents, today);
     let pin = |(name, share): (&&str, i32)| {
         pins.get(*name).map(|pin| match pin {
             IntOrPercent::Int(n) => *n,
@@ -195,5 +214,14 @@ mod tests {
         let p = pins(&[("A", IntOrPercent::Int(8)), ("B", IntOrPercent::Int(4))]);
         assert_eq!(split(6, &["A", "B"], &p, &[0, 0]), (vec![4, 2], false));
         assert_eq!(split(15, &["A", "B"], &p, &[0, 0]), (vec![10, 5], false));
+    }
+
+    #[test]
+    fn a_pod_too_few_stays_missing_where_it_is_missing_and_one_too_many_where_it_is() {
+        let p = pins(&[("A", IntOrPercent::Int(4)), ("B", IntOrPercent::Int(4))]);
+        assert_eq!(split(7, &["A", "B"], &p, &[3, 4]), (vec![3, 4], false));
+        assert_eq!(split(9, &["A", "B"], &p, &[4, 5]), (vec![4, 5], false));
+        let p = pins(&[("A", IntOrPercent::Percent(50)), ("B", IntOrPercent::Percent(50))]);
+        assert_eq!(split(7, &["A", "B"], &p, &[3, 4]), (vec![3, 4], true));
     }
 }

@@ -1,6 +1,7 @@
 //! A CafeDeployment that is being deleted: its pods go with it, unless people asked for a drain before that.
 
 use cafe_crds::{
+    claims::{ClaimRetention, ClaimRetentionPolicy},
     condition::{Condition, ConditionStatus, types},
     deployment::{CafeDeploymentStatus, Phase},
     reason,
@@ -27,7 +28,10 @@ pub fn plan(s: &Snapshot<'_>, plan: &mut Plan) {
     }
     let full = s.units.iter().filter(|u| u.set.spec.replicas != 0 && !u.busy && !u.set.deleting);
     for set in full.map(|u| u.set) {
-        let spec = Box::new(SetSpec { replicas: 0, ..set.spec.clone() });
+        // What becomes of claims is said by `whenDeleted`: they are not scaled away.
+        let claim_retention =
+            ClaimRetentionPolicy { when_scaled: ClaimRetention::Retain, ..set.spec.claim_retention };
+        let spec = Box::new(SetSpec { replicas: 0, claim_retention, ..set.spec.clone() });
         plan.act(Action::WriteSet { name: set.name.clone(), uid: set.uid, rv: set.rv, spec });
     }
     tell(s, plan);

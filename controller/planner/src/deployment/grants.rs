@@ -60,14 +60,28 @@ fn hand(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32) -> Hand {
         return Hand { acknowledged: !s.busy, ..Hand::default() };
     };
     let c = view.census;
+    // By the revision that the release goes to, and not by the one that the unit has been told: what it takes out as soon as
+    // it hears of the release is demand already.
+    let updated = c.at(step.target.hash).available;
     let to_move =
-        if step.is_complete() { c.to_restart } else { step.quota(s, unit, replicas) - c.updated_available };
+        if step.is_complete() { to_restart(s, view) } else { step.quota(s, unit, replicas) - updated };
     Hand {
         current: Some(grant_of(view)),
         out: c.broken.saturating_add(c.in_flight),
         in_flight: c.in_flight,
         demand: to_move.saturating_sub(c.in_flight).max(0),
         acknowledged: !view.busy && view.set.status.observed_generation == Some(view.set.generation),
+    }
+}
+
+/// Pods to be replaced for `restartAt`; all of them, as long as the unit has not been told of it.
+fn to_restart(s: &Snapshot<'_>, view: &UnitView<'_>) -> i32 {
+    let c = view.census;
+    match s.deployment.spec.restart_at.filter(|at| *at <= s.now.wall) {
+        Some(at) if view.set.spec.restart_at != Some(at) && c.oldest.is_some_and(|oldest| oldest < at) => {
+            c.replicas
+        }
+        _ => c.to_restart,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cafe_crds::deployment::{GroupKind, GroupState, GroupStatus, Strategy, UnitQuota, UpgradeType};
 
-use crate::apportion::largest_remainder;
+use crate::apportion::{kept_share, largest_remainder};
 
 /// Groups not started yet that the status shows.
 pub const SHOWN_AHEAD: usize = 20;
@@ -93,18 +93,10 @@ pub fn ahead(
 pub fn rescale(quota: &[UnitQuota], sizes: &[(String, i32)], wanted: &[(String, i32)]) -> Vec<UnitQuota> {
     let rescaled = |((name, replicas), (_, most)): (&(String, i32), &(String, i32))| {
         let old = quota.iter().find(|q| q.name == *name);
-        let updated = old.map_or(0, |q| shrink(q.updated, q.replicas, *replicas)).min(*most);
+        let updated = old.map_or(0, |q| kept_share(q.updated, q.replicas, *replicas)).min(*most);
         UnitQuota { name: name.clone(), replicas: *replicas, updated }
     };
     sizes.iter().zip(wanted).map(rescaled).collect()
-}
-
-fn shrink(updated: i32, from: i32, to: i32) -> i32 {
-    if to >= from || updated <= 0 {
-        return updated;
-    }
-    let share = i64::from(updated) * i64::from(to) / i64::from(from.max(1));
-    i32::try_from(share).unwrap_or(to).max(1).min(to)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! A set that is being deleted: gone with its pods, unless people asked for a drain before that.
 
+use cafe_crds::claims::{ClaimRetention, ClaimRetentionPolicy};
+
 use crate::{
     identity::RevisionHash,
     revision::Revision,
@@ -12,7 +14,11 @@ use crate::{
 #[must_use]
 pub fn plan(s: &Snapshot<'_>) -> Plan {
     if s.set.bonds.drains() && !(s.pods.is_empty() && s.creating.is_empty()) {
-        return empty(s);
+        // What becomes of claims is said by `whenDeleted`: they are not scaled away.
+        let when_scaled = ClaimRetention::Retain;
+        let claim_retention = ClaimRetentionPolicy { when_scaled, ..s.set.spec.claim_retention };
+        let set = Set { spec: SetSpec { claim_retention, ..s.set.spec.clone() }, ..s.set.clone() };
+        return empty(&Snapshot { set: &set, ..s.clone() });
     }
     let mut plan = Plan { census: census::take(s), ..Plan::default() };
     if let Some(at) = s.set.bonds.drain.filter(|_| !s.busy) {

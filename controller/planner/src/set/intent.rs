@@ -6,9 +6,9 @@ use cafe_crds::deployment::PodUpdatePolicy;
 
 use crate::{
     identity::RevisionHash,
-    pod::{Gate, Pod, PodView},
+    pod::{Pod, PodView},
     revision::Revision,
-    set::{Snapshot, ownership},
+    set::{Snapshot, ownership, scale_in},
     template::{self, Change},
 };
 
@@ -58,7 +58,7 @@ pub fn assign<'a>(s: &Snapshot<'a>, target: &Revision) -> Vec<Intended<'a>> {
     let base = s.base(target).hash;
     let mut pods: Vec<Intended<'a>> = s.pods.iter().map(|view| first_look(s, *view)).collect();
     pods.sort_by_cached_key(|p| update_order(p.view.pod, target.hash, base));
-    remove_surplus(s, target.hash, &mut pods);
+    scale_in::remove_surplus(s, target.hash, &mut pods);
     move_to_target(s, target, &mut pods);
     restart(s, &mut pods);
     pods
@@ -92,52 +92,6 @@ type Order<'a> = (bool, bool, Reverse<i64>, &'a str);
 fn update_order(pod: &Pod, target: RevisionHash, base: RevisionHash) -> Order<'_> {
     let superseded = pod.revision.is_none_or(|r| r != target && r != base);
     (pod.in_service(), !superseded, Reverse(pod.created.0), &pod.name)
-}
-
-/// Takes the surplus out: old pods down to the partition, updated ones down to what the gates have let through.
-fn remove_surplus(s: &Snapshot<'_>, target: RevisionHash, pods: &mut [Intended<'_>]) {
-    let live = |p: &&mut Intended<'_>| p.intent == Intent::Keep;
-    let (mut old, mut new): (Vec<_>, Vec<_>) =
-        pods.iter_mut().filter(live).partition(|p| p.view.pod.revision != Some(target));
-    let replicas = usize::try_from(s.set.spec.replicas).unwrap_or(0);
-    if old.len() + new.len() <= replicas {
-        return;
-    }
-    let partition = usize::try_from(s.partition()).unwrap_or(0);
-    let keep_new = new.len().min(replicas - old.len().min(partition).min(replicas));
-    let keep_old = replicas.saturating_sub(keep_new).min(old.len());
-    let instead = in_place_of_old(&old, &new, (keep_old, keep_new));
-    let (keep_old, keep_new) = (keep_old + instead, keep_new - instead);
-    for (class, keep) in [(&mut old, keep_old), (&mut new, keep_new)] {
-        class.sort_by_cached_key(|p| scale_in_order(p));
-        let go = class.len().saturating_sub(keep);
-        class.iter_mut().take(go).for_each(|p| p.intent = Intent::Remove);
-    }
-}
-
-/// Updated pods without a node that go in place of old ones that have one. Fewer updated pods pass no gate; it is not done the
-/// other way round.
-fn in_place_of_old(old: &[&mut Intended<'_>], new: &[&mut Intended<'_>], keep: (usize, usize)) -> usize {
-    let nodeless = |class: &[&mut Intended<'_>]| class.iter().filter(|p| !p.view.pod.scheduled).count();
-    let placed_go = (old.len() - keep.0.min(old.len())).saturating_sub(nodeless(old));
-    let nodeless_stay = nodeless(new).saturating_sub(new.len() - keep.1.min(new.len()));
-    placed_go.min(nodeless_stay)
-}
-
-type ScaleIn = (bool, bool, bool, i32, Reverse<i64>, String);
-
-/// Without a node, already on its way out, out of service; then the cheapest to delete, the newest, the name.
-fn scale_in_order(p: &Intended<'_>) -> ScaleIn {
-    let pod = p.view.pod;
-    let leaving = p.reserved || matches!(pod.gate, Gate::Draining(_));
-    (
-        pod.scheduled,
-        !leaving,
-        pod.in_service(),
-        pod.deletion_cost,
-        Reverse(pod.created.0),
-        pod.name.to_string(),
-    )
 }
 
 /// Lets as many pods move as the partition allows: those in flight first, then the pods that are missing, which are born

@@ -1,6 +1,6 @@
 //! The InPlaceSet planner: which pods to create, take out, update, put back and delete.
 //!
-//! [`plan`] reads as the steps of one look at a set: who shall go where ([`intent`]), who may start now ([`journal`]),
+//! [`plan`] reads as the steps of one look at a set: who shall go where ([`intent`], [`scale_in`]), who may start now ([`journal`]),
 //! the next step of each pod ([`steps`]), the pods that are missing ([`create`]) and what the status says ([`census`]).
 
 pub mod action;
@@ -13,6 +13,7 @@ pub mod drain;
 pub mod intent;
 pub mod journal;
 pub mod ownership;
+pub mod scale_in;
 pub mod snapshot;
 pub mod standalone;
 pub mod steps;

@@ -5,6 +5,7 @@ pub(crate) mod create;
 pub(crate) mod protector;
 pub(crate) mod recreate;
 pub(crate) mod release;
+pub(crate) mod rename;
 pub(crate) mod rollback;
 pub(crate) mod scale_in;
 pub(crate) mod supersede;

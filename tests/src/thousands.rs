@@ -1,0 +1,309 @@
+//! Many CafeDeployments over many units: whether all of it comes about, and what it costs when nothing happens.
+//!
+//! Counts are checked. Seconds and memory are told, as they belong to the machine.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::Client;
+use kube::api::{Api, DynamicObject, ListParams, PostParams};
+use kube::core::ApiResource;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::bed::audit::{Entry, Reader};
+use crate::bed::{Bed, CONTROLLER};
+use crate::scenario::{Kind, Pod, condition, merge, minimal};
+
+/// Creations on their way at once.
+const AT_ONCE: usize = 16;
+const POLL: Duration = Duration::from_secs(1);
+/// Objects per page of a list.
+const PAGE: u32 = 500;
+/// Clock ticks per second in /proc, on every Linux there is.
+const TICKS: f64 = 100.0;
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Size {
+    /// Units, of one node each. At most 64.
+    pub units: usize,
+    /// CafeDeployments, each over all units.
+    pub deployments: usize,
+    /// Pods of all CafeDeployments together, divided evenly.
+    pub pods: usize,
+}
+
+/// What was seen.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Figures {
+    /// Seconds from the first CafeDeployment until every pod served and every CafeDeployment was Ready.
+    pub converge_seconds: f64,
+    /// Writes of the controller until then.
+    pub converge_writes: usize,
+    /// CPU seconds of the controller until then.
+    pub converge_cpu_seconds: f64,
+    /// The most memory that the controller had in use, in MiB.
+    pub peak_rss_mib: u64,
+    /// Memory in use when nothing happened, in MiB.
+    pub idle_rss_mib: u64,
+    /// Seconds that were watched while nothing happened.
+    pub idle_seconds: f64,
+    /// CPU seconds of the controller in that time.
+    pub idle_cpu_seconds: f64,
+    /// Writes per minute in that time, the lease left out.
+    pub idle_writes_per_minute: f64,
+    /// Renewals of the lease per minute in that time.
+    pub lease_writes_per_minute: f64,
+}
+
+impl Size {
+    /// The cells of a bed for it.
+    #[must_use]
+    pub fn cells(&self) -> Vec<String> {
+        (1..=self.units).map(|number| format!("Unit-{number:02}")).collect()
+    }
+
+    /// Pods of each CafeDeployment.
+    fn shares(&self) -> Vec<usize> {
+        let more = self.pods % self.deployments.max(1);
+        let share = |number| self.pods / self.deployments + usize::from(number < more);
+        (0..self.deployments).map(share).collect()
+    }
+}
+
+/// Creates everything in a new namespace of the bed, waits until it serves, checks that it is what was asked for, and watches for
+/// `idle` that nothing is written. The bed needs [`Size::cells`] and a controller, and nobody else who works in it.
+///
+/// # Errors
+/// When it does not come about within `patience`, something is not where it should be, or the controller writes without need.
+pub async fn run(
+    bed: &Bed,
+    size: Size,
+    idle: Duration,
+    patience: Duration,
+    tell: &(dyn Fn(String) + Sync),
+) -> Result<Figures> {
+    let client = bed.client().await?;
+    let namespace = bed.namespace("thousands").await?;
+    let stage = Stage { bed, client, namespace, size, tell };
+    let mut log = bed.audit().at_end()?;
+    let pid = bed.controller_pid().context("the bed has no controller")?;
+    let (began, cpu) = (Instant::now(), cpu_seconds(pid)?);
+    stage.create().await?;
+    tokio::time::timeout(patience, stage.converge(began))
+        .await
+        .context("not everything serves in time")??;
+    let converge_seconds = began.elapsed().as_secs_f64();
+    let converge_cpu_seconds = cpu_seconds(pid)? - cpu;
+    let mut writes = stage.writes(&mut log, "converged").await?;
+    stage.check().await?;
+    writes.extend(stage.quiet(&mut log, patience).await?);
+    let (began, cpu) = (Instant::now(), cpu_seconds(pid)?);
+    tokio::time::sleep(idle).await;
+    let (idle_seconds, idle_cpu_seconds) = (began.elapsed().as_secs_f64(), cpu_seconds(pid)? - cpu);
+    let (leases, others): (Vec<Entry>, Vec<Entry>) =
+        stage.writes(&mut log, "idle").await?.into_iter().partition(is_lease);
+    ensure!(others.is_empty(), "the controller writes although nothing happens: {others:#?}");
+    ensure!(bed.controller_pid() == Some(pid), "the controller was started again");
+    let per_minute = |count: usize| count as f64 * 60.0 / idle_seconds;
+    Ok(Figures {
+        converge_seconds,
+        converge_writes: writes.iter().filter(|entry| !is_lease(entry)).count(),
+        converge_cpu_seconds,
+        peak_rss_mib: memory_mib(pid, "VmHWM")?,
+        idle_rss_mib: memory_mib(pid, "VmRSS")?,
+        idle_seconds,
+        idle_cpu_seconds,
+        idle_writes_per_minute: per_minute(others.len()),
+        lease_writes_per_minute: per_minute(leases.len()),
+    })
+}
+
+fn is_lease(entry: &Entry) -> bool {
+    entry.resource == "leases"
+}
+
+struct Stage<'a> {
+    bed: &'a Bed,
+    client: Client,
+    namespace: String,
+    size: Size,
+    tell: &'a (dyn Fn(String) + Sync),
+}
+
+impl Stage<'_> {
+    fn api(&self, resource: &ApiResource) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, resource)
+    }
+
+    async fn create(&self) -> Result<()> {
+        let api = self.api(&Kind::Deployment.resource());
+        let cells = self.size.cells();
+        let objects = self.size.shares().into_iter().enumerate().map(|(number, pods)| {
+            let mut object = minimal("CafeDeployment", &format!("app-{number:03}"));
+            merge(
+                &mut object,
+                &json!({ "spec": {
+                    "replicas": pods,
+                    "topology": { "unitType": "Cell", "values": cells },
+                    "traffic": { "graceSeconds": 0 },
+                }}),
+            );
+            object
+        });
+        stream::iter(objects)
+            .map(|object| {
+                let api = &api;
+                async move {
+                    api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+                    Ok(())
+                }
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// Waits until every CafeDeployment says that it is done.
+    async fn converge(&self, began: Instant) -> Result<()> {
+        loop {
+            let all = self.list(Kind::Deployment).await?;
+            let available = |object: &Value| {
+                object.pointer("/status/availableReplicas").and_then(Value::as_u64).unwrap_or_default()
+            };
+            let is_ready = |object: &&Value| {
+                condition(object, "Ready").is_some_and(|c| c.get("status") == Some(&json!("True")))
+            };
+            let ready = all.iter().filter(is_ready).count();
+            let available: u64 = all.iter().map(available).sum();
+            (self.tell)(format!(
+                "{:4.0} s: {ready} of {} CafeDeployments ready, {available} of {} pods available",
+                began.elapsed().as_secs_f64(),
+                self.size.deployments,
+                self.size.pods
+            ));
+            if ready == self.size.deployments && available == self.size.pods as u64 {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// That every pod serves in its unit, and the units of each CafeDeployment differ by one at most.
+    async fn check(&self) -> Result<()> {
+        let sets = self.list(Kind::Set).await?.len();
+        let wanted = self.size.deployments * self.size.units;
+        ensure!(sets == wanted, "{sets} InPlaceSets, not {wanted}");
+        let pods = self.list(Kind::Pod).await?;
+        ensure!(pods.len() == self.size.pods, "{} pods, not {}", pods.len(), self.size.pods);
+        let mut units: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+        for pod in pods.iter().map(Pod) {
+            ensure!(pod.in_service(), "{} does not serve", pod.line());
+            let node = pod.0.pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or_default();
+            let home = format!("{}-1", pod.unit().to_lowercase());
+            ensure!(node == home, "{} runs on {node}, not on {home}", pod.name());
+            *units.entry(pod.label("app")).or_default().entry(pod.unit()).or_default() += 1;
+        }
+        for (app, units) in units {
+            let least =
+                if units.len() < self.size.units { 0 } else { units.values().copied().min().unwrap_or(0) };
+            let most = units.values().copied().max().unwrap_or(0);
+            ensure!(most - least <= 1, "{app} is not spread evenly: {units:?}");
+        }
+        Ok(())
+    }
+
+    async fn list(&self, kind: Kind) -> Result<Vec<Value>> {
+        let api = self.api(&kind.resource());
+        let mut params = ListParams::default().limit(PAGE);
+        let mut all = Vec::new();
+        loop {
+            let page = api.list(&params).await?;
+            for object in page.items {
+                all.push(serde_json::to_value(object)?);
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// What the controller has written since the last look, leases included.
+    async fn writes(&self, log: &mut Reader, mark: &str) -> Result<Vec<Entry>> {
+        // The log is written in batches: what stands in it after a question asked now is everything up to now.
+        let marks: Api<k8s_openapi::api::core::v1::ConfigMap> =
+            Api::namespaced(self.client.clone(), &self.namespace);
+        marks.get_opt(mark).await?;
+        let mut writes = Vec::new();
+        loop {
+            let entries = log.entries()?;
+            let is_mark = |entry: &Entry| {
+                entry.resource == "configmaps" && entry.name == mark && entry.namespace == self.namespace
+            };
+            let is_done = entries.iter().any(is_mark);
+            writes.extend(entries.into_iter().filter(|entry| entry.user == CONTROLLER && entry.is_write()));
+            if is_done {
+                return Ok(writes);
+            }
+            self.bed.check("kube-apiserver")?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until everything is written that the changes so far have caused: figures and events may follow for a second.
+    async fn quiet(&self, log: &mut Reader, patience: Duration) -> Result<Vec<Entry>> {
+        let end = Instant::now() + patience;
+        let mut before = Vec::new();
+        for round in 0.. {
+            tokio::time::sleep(Duration::from_millis(2500)).await;
+            let writes = self.writes(log, &format!("quiet-{round}")).await?;
+            if writes.iter().all(is_lease) {
+                break;
+            }
+            before.extend(writes);
+            ensure!(Instant::now() < end, "the controller goes on writing");
+        }
+        Ok(before)
+    }
+}
+
+/// CPU seconds that a process has used.
+fn cpu_seconds(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name of the program may have blanks in it, and ends with the last bracket.
+    let fields: Vec<&str> =
+        stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+    let ticks = |at: usize| -> Result<f64> { Ok(fields.get(at).context("no such field")?.parse()?) };
+    Ok((ticks(11)? + ticks(12)?) / TICKS)
+}
+
+/// A figure of /proc/<pid>/status, in MiB.
+fn memory_mib(pid: u32, field: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let kib = line.and_then(|line| line.split_whitespace().next()).context("no such field")?;
+    Ok(kib.parse::<u64>()? / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_are_divided_over_the_deployments() {
+        let size = Size { units: 3, deployments: 3, pods: 11 };
+        assert_eq!(size.shares(), [4, 4, 3]);
+        assert_eq!(size.cells(), ["Unit-01", "Unit-02", "Unit-03"]);
+    }
+
+    #[test]
+    fn a_process_knows_its_own_figures() -> Result<()> {
+        let pid = std::process::id();
+        assert!(cpu_seconds(pid)? >= 0.0 && memory_mib(pid, "VmHWM")? >= memory_mib(pid, "VmRSS")?);
+        Ok(())
+    }
+}
