@@ -235,8 +235,12 @@ fn a_unit_in_an_outage_gives_nothing_away_and_its_return_kills_nothing() {
         "{:?}",
         unhealthy(&cluster)
     );
-    cluster.rooms.clear();
+    // Back, and the scheduler has not looked at the pods yet, which have waited for long.
     cluster.nodes.insert("CellA".into(), (3, 3));
+    cluster.settled.insert("CellA".into(), cluster.now.wall);
+    cluster.run_for(9);
+    assert_eq!(cluster.told("PodRescheduled"), 0, "{}", cluster.story());
+    cluster.rooms.clear();
     cluster.settle();
     cluster.assert_converged();
     assert!(survivors.iter().all(|pod| cluster.pods.contains_key(pod)));

@@ -1,13 +1,16 @@
 //! Nodes: how many carry a label value, and how many of these are Ready. Nothing else of them matters, so a heartbeat that changes neither
 //! wakes nobody.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use cafe_crds::deployment::Topology;
+use cafe_crds::{deployment::Topology, time::Seconds};
 use cafe_planner::{Text, deployment::UnitNodes, identity::Uid};
 
 use super::{Owner, World};
-use crate::observe::{records::resource_version, slim::NodeObject};
+use crate::observe::{
+    records::{self, resource_version},
+    slim::NodeObject,
+};
 
 /// A node.
 #[derive(Debug)]
@@ -15,14 +18,15 @@ struct NodeRecord {
     rv: u64,
     /// Its labels: which of them name units is not known before a CafeDeployment says so.
     labels: Vec<(Text, Text)>,
-    ready: bool,
+    /// Since when it is Ready; none when it is not.
+    ready: Option<Seconds>,
 }
 
-/// All nodes and those that carry a value.
-#[derive(Clone, Copy, Debug, Default)]
+/// All nodes that carry a value, and since when the Ready ones are.
+#[derive(Clone, Debug, Default)]
 struct Count {
     nodes: u32,
-    ready: u32,
+    ready: BTreeMap<Seconds, u32>,
 }
 
 /// The nodes, and their figures for each label key that a CafeDeployment has asked for.
@@ -47,8 +51,10 @@ impl Nodes {
             return Vec::new();
         };
         let unit = |value: &String| {
-            let Count { nodes, ready } = counts.get(value.as_str()).copied().unwrap_or_default();
-            UnitNodes { unit: value.as_str().into(), nodes, ready }
+            let none = Count::default();
+            let count = counts.get(value.as_str()).unwrap_or(&none);
+            let ready = count.ready.values().sum();
+            UnitNodes { unit: value.as_str().into(), nodes: count.nodes, ready, settled: count.settled() }
         };
         topology.values.iter().map(unit).collect()
     }
@@ -94,14 +100,34 @@ impl Nodes {
 }
 
 impl Count {
-    fn add(&mut self, ready: bool) {
+    fn add(&mut self, ready: Option<Seconds>) {
         self.nodes += 1;
-        self.ready += u32::from(ready);
+        if let Some(since) = ready {
+            *self.ready.entry(since).or_default() += 1;
+        }
     }
 
-    fn subtract(&mut self, ready: bool) {
+    fn subtract(&mut self, ready: Option<Seconds>) {
         self.nodes = self.nodes.saturating_sub(1);
-        self.ready = self.ready.saturating_sub(u32::from(ready));
+        if let Some(since) = ready
+            && let Some(count) = self.ready.get_mut(&since)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.ready.remove(&since);
+            }
+        }
+    }
+
+    /// When the node became Ready with which half of all were.
+    fn settled(&self) -> Seconds {
+        let half = self.nodes.div_ceil(2);
+        let mut ready = 0;
+        let reaches = |(since, count): (&Seconds, &u32)| {
+            ready += count;
+            (ready >= half).then_some(*since)
+        };
+        self.ready.iter().find_map(reaches).unwrap_or_default()
     }
 }
 
@@ -111,7 +137,8 @@ impl World {
         let meta = &object.metadata.0;
         let Some(uid) = meta.uid.as_deref().and_then(|uid| uid.parse().ok()) else { return };
         let rv = resource_version(meta);
-        let ready = object.status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
+        let ready = object.status.conditions.iter().find(|c| c.type_ == "Ready" && c.status == "True");
+        let ready = ready.map(|c| records::seconds(c.last_transition_time.as_ref()));
         let given = || meta.labels.iter().flatten();
         if let Some(known) = self.nodes.records.get_mut(&uid) {
             let stored = known.labels.iter().map(|(k, v)| (&**k, &**v));

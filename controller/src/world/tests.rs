@@ -184,7 +184,10 @@ fn node(n: u32, rv: u64, cell: &str, ready: &str) -> NodeObject {
     serde_json::from_value(json!({
         "metadata": {"name": format!("n{n}"), "uid": uid(n), "resourceVersion": rv.to_string(),
             "labels": {"cafe.dev/cell": cell, "kubernetes.io/hostname": format!("n{n}")}},
-        "status": {"conditions": [{"type": "Ready", "status": ready, "lastHeartbeatTime": "2026-01-01T00:00:00Z"}]},
+        "status": {"conditions": [{
+            "type": "Ready", "status": ready, "lastHeartbeatTime": "2026-01-01T00:00:00Z",
+            "lastTransitionTime": format!("2026-01-01T00:00:{:02}Z", n),
+        }]},
     }))
     .unwrap()
 }
@@ -231,6 +234,23 @@ fn nodes_wake_those_whose_units_they_are_of_and_a_heartbeat_nobody() {
     world.take_dirty();
     nodes(&mut world, Event::Delete(node(2, 10, "CellA", "True")));
     assert_eq!((figures(&world), world.take_dirty()), (vec![(1, 0)], [owner].into()));
+}
+
+#[test]
+fn a_unit_is_settled_since_half_of_its_nodes_are_ready() {
+    let (mut world, _) = placed();
+    let settled = |world: &World| {
+        let record = world.deployments.values().next().unwrap();
+        world.nodes.of(&record.deployment.spec.topology)[0].settled.to_string()
+    };
+    assert_eq!(settled(&world), "1970-01-01T00:00:00Z");
+    // The n-th became Ready in second n.
+    for n in [7, 2, 5] {
+        nodes(&mut world, Event::Apply(node(n, 5, "CellA", "True")));
+    }
+    assert_eq!(settled(&world), "2026-01-01T00:00:05Z");
+    nodes(&mut world, Event::Apply(node(2, 6, "CellA", "False")));
+    assert_eq!(settled(&world), "2026-01-01T00:00:07Z");
 }
 
 #[test]

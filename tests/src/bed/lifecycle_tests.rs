@@ -19,8 +19,13 @@ fn assert_gone(pids: &[Option<u32>]) {
     assert_eq!(pids.len(), COMPONENTS.len());
     for pid in pids {
         let pid = pid.unwrap();
-        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        assert!(command.is_empty(), "process {pid} still runs");
+        let runs = || std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| !command.is_empty());
+        // What was killed may take a moment to go.
+        let end = Instant::now() + Duration::from_secs(10);
+        while runs() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(!runs(), "process {pid} still runs");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Cells of a scenario's own: their nodes may be full, lost or missing without harm to anybody else.
 
 use anyhow::Result;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams};
@@ -111,7 +112,12 @@ impl Cell {
     }
 
     async fn ready(&self, status: &str) -> Result<()> {
-        self.patch_status(&json!({ "conditions": [{ "type": "Ready", "status": status }] })).await
+        #[allow(clippy::disallowed_methods, reason = "a kubelet reads the clock")]
+        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        self.patch_status(
+            &json!({ "conditions": [{ "type": "Ready", "status": status, "lastTransitionTime": now }] }),
+        )
+        .await
     }
 
     async fn patch_status(&self, status: &Value) -> Result<()> {

@@ -42,6 +42,13 @@ pub fn plan(s: &Snapshot<'_>, sizes: &Allocation, plan: &mut Plan) {
             continue;
         }
         let overdue = view.census.unschedulable_since(due);
+        // The scheduler gets its chance with nodes that have just come back, however long the pods have waited.
+        let settled = unit_health::nodes(s, unit).map_or(Seconds(0), |n| n.settled);
+        if overdue > 0 && settled > due {
+            plan.wake
+                .at_wall(s.now, Seconds(settled.0.saturating_add(i64::from(auto.initial_delay_seconds))));
+            continue;
+        }
         // Where some of the places would go to a unit that takes none, a single one may not.
         let some = [overdue.min(s.budget()), 1].into_iter().filter(|n| (1..=overdue).contains(n));
         let Some((moved, receivers)) = some.into_iter().find_map(|n| Some((n, takers(s, sizes, view, n)?)))

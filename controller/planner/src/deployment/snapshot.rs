@@ -109,6 +109,8 @@ pub struct UnitNodes {
     pub nodes: u32,
     /// Of these, the Ready ones.
     pub ready: u32,
+    /// Since when at least half of them have been Ready without a break; 1970 where that does not hold, or there is no node.
+    pub settled: Seconds,
 }
 
 /// One look at a CafeDeployment.

@@ -118,6 +118,7 @@ impl Cluster {
             full_units: Default::default(),
             rooms: Default::default(),
             nodes: Default::default(),
+            settled: Default::default(),
             events: Vec::new(),
             once: Default::default(),
             trace: Vec::new(),

@@ -70,6 +70,7 @@ impl Cluster {
             .map(|(unit, (nodes, ready))| UnitNodes {
                 unit: unit.as_str().into(),
                 nodes: *nodes,
+                settled: self.settled.get(unit).copied().unwrap_or_default(),
                 ready: *ready,
             })
             .collect();

@@ -127,6 +127,8 @@ pub struct Cluster {
     pub rooms: BTreeMap<String, usize>,
     /// Nodes and Ready nodes of units; nothing is known of other units.
     pub nodes: BTreeMap<String, (u32, u32)>,
+    /// Since when the nodes of units are Ready, where that is not long ago.
+    pub settled: BTreeMap<String, Seconds>,
     pub events: Vec<Told>,
     pub once: HashSet<(&'static str, String)>,
     pub trace: Vec<String>,
