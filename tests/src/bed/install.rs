@@ -15,6 +15,12 @@ use super::kubeconfig::Credentials;
 const NAMESPACE: &str = "cafe-system";
 const ACCOUNT: &str = "cafe-controller";
 const RIGHTS: &str = include_str!("rbac.yaml");
+/// The rules of the chart, and where they go in the manifest.
+const RULES: [(&str, &str); 3] = [
+    ("{WORKLOADS}", include_str!("../../../charts/cafe/files/rules/workloads.yaml")),
+    ("{CLUSTER}", include_str!("../../../charts/cafe/files/rules/cluster.yaml")),
+    ("{LEASE}", include_str!("../../../charts/cafe/files/rules/lease.yaml")),
+];
 const FIELD_MANAGER: &str = "cafe-bed";
 /// Long enough for a bed that stays up for months.
 const TOKEN_SECONDS: i64 = 365 * 24 * 3600;
@@ -29,7 +35,9 @@ pub(super) async fn ensure(client: &Client, plane: &ControlPlane<'_>) -> Result<
     for object in &definitions {
         apply(client, object).await?;
     }
-    for object in documents(RIGHTS)? {
+    let fill = |text: String, (place, rules): (&str, &str)| text.replace(place, rules);
+    let rights = RULES.into_iter().fold(RIGHTS.to_owned(), fill);
+    for object in documents(&rights)? {
         apply(client, &object).await?;
     }
     for object in &definitions {
