@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    fn object(labels: &Value, spec: Value) -> CafeDeployment {
+    fn object(labels: &Value, spec: &Value) -> CafeDeployment {
         let mut object = json!({
             "metadata": { "name": "web", "labels": labels },
             "spec": { "selector": {}, "template": {} },
@@ -86,7 +86,7 @@ mod tests {
         let paused = json!({ "strategy": { "pause": true } });
         let scaled = json!({ "replicas": 9 });
         let warned = |labels: &Value, spec: &Value, manager| {
-            warnings(Some(&object(labels, json!({}))), &object(labels, spec.clone()), Some(manager))
+            warnings(Some(&object(labels, &json!({}))), &object(labels, spec), Some(manager))
         };
         assert!(warned(&flux, &paused, "kubectl-edit")[0].contains("--field-manager"));
         assert_eq!(warned(&flux, &paused, "cafe-cli"), Vec::<String>::new());

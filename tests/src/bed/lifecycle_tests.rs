@@ -15,7 +15,7 @@ fn pids(bed: &Bed) -> Vec<Option<u32>> {
     COMPONENTS.iter().map(|component| bed.pid(component)).collect()
 }
 
-fn assert_gone(pids: &[Option<u32>]) {
+async fn assert_gone(pids: &[Option<u32>]) {
     assert_eq!(pids.len(), COMPONENTS.len());
     for pid in pids {
         let pid = pid.unwrap();
@@ -23,7 +23,7 @@ fn assert_gone(pids: &[Option<u32>]) {
         // What was killed may take a moment to go.
         let end = Instant::now() + Duration::from_secs(10);
         while runs() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(20));
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert!(!runs(), "process {pid} still runs");
     }
@@ -48,7 +48,7 @@ async fn up_heals_what_died_and_down_leaves_nothing() {
     let all = pids(&bed);
     bed.down().unwrap();
     assert!(!bed.dir().exists());
-    assert_gone(&all);
+    assert_gone(&all).await;
     bed.down().unwrap();
 }
 
@@ -65,7 +65,7 @@ async fn two_beds_live_side_by_side() {
     let (dir, first) = (one.dir().to_owned(), pids(&one));
     drop(one);
     assert!(!dir.exists());
-    assert_gone(&first);
+    assert_gone(&first).await;
     assert!(pids(&two).iter().all(Option::is_some));
 }
 
