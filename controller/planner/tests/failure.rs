@@ -5,11 +5,11 @@
 mod simulator;
 
 use cafe_crds::{
-    deployment::{ReleaseState, Strategy},
+    deployment::{PodUpdatePolicy, ReleaseState, Strategy},
     intstr::IntOrPercent::Int,
 };
 use cafe_planner::pod::Gate;
-use simulator::{Cluster, NEVER_READY};
+use simulator::{Cluster, NEVER_READY, Template};
 
 /// Four pods over two cells, one of which may be out: the beta group has failed with its first pod.
 fn failed() -> Cluster {
@@ -58,4 +58,17 @@ fn a_container_that_runs_and_never_gets_ready_is_named_once_its_group_has_failed
     cluster.settle();
     assert_eq!(cluster.state(), ReleaseState::Failed);
     assert!(cluster.message().contains("container app: it runs, but is not ready"), "{}", cluster.message());
+}
+
+#[test]
+fn a_release_that_its_policy_forbids_has_failed_once_and_rests() {
+    let policy = PodUpdatePolicy::InPlaceOnly;
+    let strategy = Strategy { pod_update_policy: policy, max_unavailable: Int(1), ..Strategy::default() };
+    let mut cluster = Cluster::installed(4, 2, strategy);
+    cluster.apply_template(Template { rest: 1, ..Template::image(1) }).settle();
+    assert_eq!((cluster.state(), cluster.told("ProgressDeadlineExceeded")), (ReleaseState::Failed, 1));
+    cluster.run_for(3600);
+    assert_eq!((cluster.state(), cluster.told("ProgressDeadlineExceeded")), (ReleaseState::Failed, 1));
+    cluster.edit(|spec| spec.strategy.pod_update_policy = PodUpdatePolicy::InPlaceIfPossible).settle();
+    assert_eq!(cluster.token().as_deref(), Some("2/1"), "{}", cluster.story());
 }

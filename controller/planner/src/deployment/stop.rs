@@ -1,7 +1,7 @@
 //! How a release stops before it has completed: people abort it, or a group makes no progress in time.
 
 use cafe_crds::{
-    deployment::{LastAction, Progress, ReleaseState, ReleaseStatus, UnitQuota},
+    deployment::{LastAction, PodUpdatePolicy, Progress, ReleaseState, ReleaseStatus, UnitQuota},
     reason,
     time::Seconds,
 };
@@ -13,7 +13,8 @@ use crate::{
         target,
     },
     revision::{Outcome, Revision},
-    set::census::Share,
+    set::census::{Census, Share},
+    template::{self, Change},
 };
 
 /// Stops the release where it is. None when its outcome has to be written first.
@@ -92,10 +93,7 @@ pub fn watch(s: &Snapshot<'_>, step: &mut Step<'_>, plan: &mut Plan) {
     let (best, state) = known;
     let further = now.updated > best.updated || now.available > best.available;
     let failed = state == ReleaseState::Failed;
-    // Pods that cannot even be created are no sign of health.
-    let wanted: i32 = step.release.quota.iter().map(|q| q.replicas).sum();
-    let there: i32 = s.units.iter().map(|u| u.census.replicas).sum();
-    let healed = failed && now.available >= now.updated && there >= wanted && in_flight(s) == 0;
+    let healed = failed && now.available >= now.updated && is_well(s, step);
     if further || healed {
         let at = s.now.wall;
         step.release.progress = Some(Progress {
@@ -141,6 +139,12 @@ fn here(s: &Snapshot<'_>, step: &Step<'_>) -> Progress {
     Progress { updated: sum(|c| c.replicas), available: sum(|c| c.available), at: s.now.wall }
 }
 
-fn in_flight(s: &Snapshot<'_>) -> i32 {
-    s.units.iter().map(|u| u.census.in_flight).sum()
+/// Whether nothing stands in the way of the next pod: all are there and serve, none is on its way, and it may move.
+fn is_well(s: &Snapshot<'_>, step: &Step<'_>) -> bool {
+    let sum = |figure: fn(&Census) -> i32| s.units.iter().map(|u| figure(u.census)).sum::<i32>();
+    let wanted: i32 = step.release.quota.iter().map(|q| q.replicas).sum();
+    let is_forbidden = s.deployment.spec.strategy.pod_update_policy == PodUpdatePolicy::InPlaceOnly
+        && template::change(&step.base.facts, &step.target.facts) == Change::Recreate;
+    let is_whole = sum(|c| c.replicas) >= wanted && sum(|c| c.broken) == 0;
+    is_whole && sum(|c| c.in_flight) == 0 && !is_forbidden
 }
