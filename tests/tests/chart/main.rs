@@ -166,3 +166,28 @@ fn apply(bed: &Bed, user: &str, objects: &str, dry: bool) -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn every_alert_fires_when_it_should_and_has_a_runbook() -> Result<()> {
+    for args in [
+        ["check", "rules", "charts/cafe/files/alerts.yaml"],
+        ["test", "rules", "tests/tests/chart/alerts_test.yaml"],
+    ] {
+        let output = Command::new("promtool")
+            .args(args)
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .output()
+            .context("cannot run promtool: install it, in Debian with the package prometheus")?;
+        let said =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(output.status.success(), "promtool {args:?}: {said}");
+    }
+    let read = |file: &str| std::fs::read_to_string(format!("{CHART}/../../{file}"));
+    let (alerts, guide) = (read("charts/cafe/files/alerts.yaml")?, read("docs/install.md")?);
+    let names: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(!names.is_empty());
+    for name in names {
+        assert!(guide.contains(&format!("### Alerts-{name}\n")), "docs/install.md has no runbook for {name}");
+    }
+    Ok(())
+}
