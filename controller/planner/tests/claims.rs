@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cafe_crds::{
     claims::ClaimRetention::{self, Delete, Retain},
-    deployment::{PodUpdatePolicy, Strategy},
+    deployment::{AutoReschedule, PodUpdatePolicy, Strategy},
     time::Seconds,
 };
 use cafe_planner::{Text, identity::Uid};
@@ -264,4 +264,31 @@ fn in_place_only_refuses_another_claim_template() {
     cluster.apply_template(Template { image: 1, label: 0, rest: 1 }).run_for(5);
     assert_eq!(cluster.claims.len(), 2);
     assert!(cluster.message().contains("InPlaceOnly"), "{}", cluster.message());
+}
+
+#[test]
+fn a_pod_that_gives_its_place_away_because_it_finds_no_node_leaves_its_data_whatever_a_scale_in_would_do() {
+    let mut cluster = installed(4, 2, Delete);
+    let auto = AutoReschedule { enable: true, initial_delay_seconds: 10 };
+    cluster.edit(|spec| spec.topology.auto_reschedule = Some(auto)).settle();
+    let before = data(&cluster);
+    cluster.rooms.insert("CellA".into(), 1);
+    let homeless = cluster.pods_in("CellA")[0];
+    cluster.lose(homeless).settle();
+    assert_eq!((cluster.live(), cluster.told("PodRescheduled")), (vec![1, 3], 1), "{}", cluster.story());
+    let after = data(&cluster);
+    assert!(before.iter().all(|(place, claim)| after.get(place) == Some(claim)), "{}", cluster.story());
+}
+
+#[test]
+fn a_unit_that_leaves_with_another_policy_in_the_same_breath_follows_that_one() {
+    let mut cluster = installed(6, 3, Delete);
+    let before = data(&cluster);
+    cluster.edit(|spec| {
+        spec.claim_retention.when_scaled = Retain;
+        spec.topology.values.pop();
+    });
+    cluster.settle();
+    let after = data(&cluster);
+    assert!(before.iter().all(|(place, claim)| after.get(place) == Some(claim)), "{}", cluster.story());
 }

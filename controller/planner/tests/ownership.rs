@@ -11,6 +11,7 @@ use cafe_planner::{
     identity::{RevisionHash, Uid},
     pod::{Gate, PodView},
     set::{self, Action, Set},
+    time::Millis,
 };
 use simulator::Cluster;
 
@@ -279,4 +280,51 @@ fn what_somebody_else_has_written_into_a_child_is_told_with_the_name_when_it_is_
     let event =
         plan.steps.iter().flat_map(|step| &step.events).find(|e| e.reason == "ChildOverwritten").unwrap();
     assert!(event.note.contains("kubectl-edit"), "{}", event.note);
+}
+
+#[test]
+fn a_pod_that_is_about_to_be_adopted_keeps_its_name() {
+    let (mut cluster, set) = installed(4);
+    let lost = cluster.pods.values().next().unwrap().pod.clone();
+    cluster.pods.remove(&lost.uid);
+    cluster.scale(5);
+    cluster.sets[0].spec.replicas = 6;
+    let orphans = [Orphan { kind: Kin::Pod, name: lost.name.clone(), uid: lost.uid, rv: 7 }];
+    let plan = plan_with(&cluster, set, Others { orphans: &orphans, ..Others::default() });
+    let names: Vec<_> = plan
+        .actions
+        .iter()
+        .filter_map(|a| if let Action::Create { name, .. } = a { Some(name) } else { None })
+        .collect();
+    assert_eq!(names.len(), 2);
+    assert!(!names.contains(&&lost.name), "{names:?}");
+}
+
+#[test]
+fn sets_are_adopted_after_their_history_and_records_that_are_refused_hold_nothing_up() {
+    let (mut cluster, _) = installed(4);
+    let set = orphaned(&mut cluster);
+    let kin = |kind, n: u128| Orphan { kind, name: format!("shop-{n}").into(), uid: Uid(9000 + n), rv: 7 };
+    let all = [kin(Kin::Revision, 1), kin(Kin::Release, 2)];
+    let others = |orphans| Others { orphans, sets: &[], confirmed: true, ..Others::default() };
+    let sets = [&set];
+    let plan = plan_deployment(&cluster, Others { sets: &sets, ..others(&all[..]) });
+    assert!(asked(&plan).iter().all(|a| matches!(a, deployment::Action::Adopt { .. })), "{plan:?}");
+    assert_eq!(plan.steps.len(), 2);
+    cluster.no_chronicles_until = Some(Millis(u64::MAX));
+    let plan = plan_deployment(&cluster, Others { sets: &sets, ..others(&all[1..]) });
+    assert!(matches!(&asked(&plan)[..], [deployment::Action::AdoptSet { .. }]), "{plan:?}");
+}
+
+#[test]
+fn no_pod_is_born_of_a_revision_whose_pods_the_set_does_not_select() {
+    let (mut cluster, set) = installed(4);
+    cluster.apply_image(2).settle();
+    cluster.look_at_set(set, |s| {
+        let mut other = s.set.clone();
+        other.spec.selector.match_labels.insert("app".into(), "another".into());
+        let target = s.target.unwrap();
+        assert_eq!(set::Snapshot { set: &other, ..s.clone() }.base(target).uid, target.uid);
+        assert_ne!(s.base(target).uid, target.uid);
+    });
 }

@@ -36,6 +36,13 @@ impl Content {
         json!({"template": self.template, "volumeClaimTemplates": self.claims})
     }
 
+    /// The labels of its pods.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        let labels = self.template.pointer("/metadata/labels").and_then(Value::as_object);
+        let pairs = labels.into_iter().flatten();
+        pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    }
+
     /// Digest of the whole content, whatever the order of its fields.
     pub(crate) fn digest(&self) -> Digest {
         let mut hasher = Sha256::new();

@@ -1,5 +1,7 @@
 //! From the other kinds' JSON to their records.
 
+use std::collections::BTreeMap;
+
 use cafe_crds::{
     claims::ClaimRetention,
     inplaceset::{InFlight, InPlaceSetStatus},
@@ -163,6 +165,8 @@ pub(crate) struct Kindred {
     pub(crate) maker: (String, String),
     /// The object.
     pub(crate) orphan: Orphan,
+    /// The labels of pods of a revision.
+    pub(crate) labels: Option<BTreeMap<String, String>>,
 }
 
 /// The hash of a revision stands in its name, which nobody can change: `<owner>-<hash>`.
@@ -181,11 +185,12 @@ pub(crate) fn orphaned_revision(object: &RevisionObject) -> Option<Kindred> {
     {
         return None;
     }
-    let digest = Content::from_data(object.data.clone()).digest();
+    let content = Content::from_data(object.data.clone());
+    let digest = content.digest();
     (0..MOST_COLLISIONS).any(|c| RevisionHash::of(digest, c) == hash).then_some(())?;
     let maker = (meta.namespace.clone()?, maker.to_owned());
     let orphan = Orphan { kind: Kin::Revision, name: name.into(), uid, rv: resource_version(meta) };
-    Some(Kindred { maker, orphan })
+    Some(Kindred { maker, orphan, labels: Some(content.labels()) })
 }
 
 /// A CafeRelease that nobody owns.
@@ -201,7 +206,7 @@ pub(crate) fn orphaned_release(object: &ReleaseObject) -> Option<Kindred> {
     (number.parse() == Ok(object.spec.revision)).then_some(())?;
     let maker = (meta.namespace.clone()?, maker.to_owned());
     let orphan = Orphan { kind: Kin::Release, name: name.into(), uid, rv: resource_version(meta) };
-    Some(Kindred { maker, orphan })
+    Some(Kindred { maker, orphan, labels: None })
 }
 
 /// How often a hash that met another content is taken to have been moved aside, at most.

@@ -224,6 +224,7 @@ pub(crate) struct NodeSelector {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct NodeSelectorTerm {
     pub(crate) match_expressions: Vec<NodeRequirement>,
+    pub(crate) match_fields: Vec<serde::de::IgnoredAny>,
 }
 
 /// A requirement on a label of the node.
@@ -241,7 +242,11 @@ impl PodSpec {
         let required = self.affinity.as_ref().and_then(|a| a.node_affinity.as_ref()?.required.as_ref());
         let terms = required.map_or(&[][..], |r| &r.node_selector_terms);
         let names = |r: &NodeRequirement| r.key == key && r.operator == "In" && r.values == [value];
-        !terms.is_empty() && terms.iter().all(|term| term.match_expressions.iter().any(names))
+        // A term without any requirement matches nothing.
+        let mut terms =
+            terms.iter().filter(|t| !(t.match_expressions.is_empty() && t.match_fields.is_empty()));
+        let first = terms.next().is_some_and(|term| term.match_expressions.iter().any(names));
+        first && terms.all(|term| term.match_expressions.iter().any(names))
     }
 }
 

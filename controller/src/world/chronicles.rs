@@ -14,7 +14,8 @@ impl World {
 
     /// Takes in a CafeRelease.
     pub(crate) fn see_chronicle(&mut self, object: ReleaseObject) {
-        let known = fold::uid_of(&object.metadata.0).filter(|uid| self.chronicles.contains_key(uid));
+        let (uid, rv) = (fold::uid_of(&object.metadata.0), records::resource_version(&object.metadata.0));
+        let known = uid.filter(|uid| self.chronicles.contains_key(uid));
         let namespace = object.metadata.0.namespace.clone().unwrap_or_default();
         let kindred = records::orphaned_release(&object);
         let Some((chronicle, owner)) = records::chronicle(object) else {
@@ -22,9 +23,7 @@ impl World {
             if let Some(uid) = known {
                 self.remove_chronicle(uid);
             }
-            if let Some(kindred) = kindred {
-                self.see_kindred(kindred);
-            }
+            self.see_foreign(uid, rv, kindred);
             return;
         };
         let uid = chronicle.uid;

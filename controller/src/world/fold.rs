@@ -241,7 +241,8 @@ impl World {
 
     pub(crate) fn see_revision(&mut self, object: RevisionObject) {
         let namespace = object.metadata.0.namespace.clone().unwrap_or_default();
-        let known = uid_of(&object.metadata.0).filter(|uid| self.revisions.contains_key(uid));
+        let (uid, rv) = (uid_of(&object.metadata.0), resource_version(&object.metadata.0));
+        let known = uid.filter(|uid| self.revisions.contains_key(uid));
         let leaving = object.metadata.0.deletion_timestamp.is_some();
         let kindred = records::orphaned_revision(&object);
         let record = records::revision(object, &mut self.contents, &mut self.interner);
@@ -250,9 +251,7 @@ impl World {
             if let Some(uid) = known {
                 self.forget_revision(uid);
             }
-            if let Some(kindred) = kindred {
-                self.see_kindred(kindred);
-            }
+            self.see_foreign(uid, rv, kindred);
             return;
         };
         let uid = revision.uid;
@@ -299,6 +298,8 @@ impl World {
         self.writes.saw(uid, rv);
         if let Some(memory) = self.memory.get_mut(&Owner::Set(set)) {
             memory.creating.retain(|(name, _)| *name != pod.name);
+            // The set's own by now, and so its name.
+            memory.occupied.retain(|name| *name != pod.name);
         }
         let labels = self.interner.labels(object.metadata.0.labels.as_ref());
         let same = |old: &PodRecord| old.set == set && old.pod == pod && old.labels == labels;

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use cafe_crds::names::GATE;
+use cafe_crds::{
+    names::{GATE, LABEL_UNIT},
+    selector::Selector,
+};
 use cafe_planner::{
     Text,
     bonds::{Kin, Orphan},
@@ -32,6 +35,25 @@ struct OrphanPod {
     sighting: u64,
 }
 
+/// A ControllerRevision or CafeRelease that nobody owns.
+#[derive(Debug)]
+struct Relic {
+    orphan: Orphan,
+    /// The labels of pods of a revision.
+    labels: Option<Labels>,
+    sighting: u64,
+}
+
+impl Relic {
+    /// Whether it may be the history of an owner with this selector: a revision whose pods are others' would bear strays.
+    fn fits(&self, selector: &Selector, unit: Option<&str>) -> bool {
+        self.labels.as_ref().is_none_or(|labels| {
+            let own = labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+            selector.matches(own.chain(unit.map(|unit| (LABEL_UNIT, unit))))
+        })
+    }
+}
+
 /// Where an orphan is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Home {
@@ -45,7 +67,7 @@ enum Home {
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
     pods: HashMap<Text, BTreeMap<Uid, OrphanPod>>,
-    kin: HashMap<(Text, Text), BTreeMap<Uid, (Orphan, u64)>>,
+    kin: HashMap<(Text, Text), BTreeMap<Uid, Relic>>,
     homes: HashMap<Uid, Home>,
     /// Counts what has been seen without an owner: a live read that begins later has begun after it.
     sightings: u64,
@@ -63,7 +85,7 @@ impl Orphans {
         match self.homes.get(&uid)? {
             Home::Pods(namespace) => self.pods.get(namespace)?.get(&uid).map(|pod| pod.orphan.rv),
             Home::Kin(namespace, maker) => {
-                self.kin.get(&(namespace.clone(), maker.clone()))?.get(&uid).map(|(orphan, _)| orphan.rv)
+                self.kin.get(&(namespace.clone(), maker.clone()))?.get(&uid).map(|relic| relic.orphan.rv)
             }
         }
     }
@@ -81,7 +103,7 @@ impl Orphans {
             Kind::Revision | Kind::Release => {
                 let of = if kind == Kind::Revision { Kin::Revision } else { Kin::Release };
                 let all = self.kin.iter().filter(|((n, _), _)| within(n)).flat_map(|(_, kin)| kin.values());
-                all.filter(|(orphan, _)| orphan.kind == of).map(|(orphan, _)| orphan.uid).collect()
+                all.map(|relic| &relic.orphan).filter(|orphan| orphan.kind == of).map(|o| o.uid).collect()
             }
             Kind::Deployment | Kind::Set | Kind::Slice | Kind::Node | Kind::Claim => Vec::new(),
         }
@@ -139,9 +161,21 @@ impl World {
         self.orphans.pods.entry(namespace).or_default().insert(uid, pod);
     }
 
+    /// A ControllerRevision or CafeRelease that is not ours: kept when nobody owns it, else no orphan any more.
+    pub(super) fn see_foreign(&mut self, uid: Option<Uid>, rv: u64, kindred: Option<Kindred>) {
+        if let Some(kindred) = kindred {
+            self.see_kindred(kindred);
+        } else if let Some(uid) = uid
+            && self.orphans.resource_version(uid).is_some_and(|known| known <= rv)
+        {
+            self.writes.saw(uid, rv);
+            self.lose_orphan(uid);
+        }
+    }
+
     /// Keeps a ControllerRevision or CafeRelease without an owner, and has those planned that may adopt it.
     pub(super) fn see_kindred(&mut self, kindred: Kindred) {
-        let Kindred { maker: (namespace, maker), orphan } = kindred;
+        let Kindred { maker: (namespace, maker), orphan, labels } = kindred;
         if self.orphans.resource_version(orphan.uid).is_some_and(|known| known > orphan.rv) {
             return;
         }
@@ -150,7 +184,9 @@ impl World {
         self.mark_named(&namespace, &maker);
         let (uid, sighting) = (orphan.uid, self.orphans.sight());
         self.orphans.homes.insert(uid, Home::Kin(namespace.clone(), maker.clone()));
-        self.orphans.kin.entry((namespace, maker)).or_default().insert(uid, (orphan, sighting));
+        let labels = labels.map(|labels| self.interner.labels(Some(&labels)));
+        let relic = Relic { orphan, labels, sighting };
+        self.orphans.kin.entry((namespace, maker)).or_default().insert(uid, relic);
     }
 
     /// It has an owner now, or is gone.
@@ -197,7 +233,7 @@ impl World {
         }
     }
 
-    fn kindred(&self, namespace: &Text, name: &Text) -> impl Iterator<Item = &(Orphan, u64)> {
+    fn kindred(&self, namespace: &Text, name: &Text) -> impl Iterator<Item = &Relic> {
         let all = if self.orphans.kin.is_empty() {
             None
         } else {
@@ -228,9 +264,11 @@ impl World {
         }
         if record.set.owner.is_none() {
             let revisions = self.kindred(&record.namespace, &record.set.name);
-            for (orphan, sighting) in revisions.filter(|(orphan, _)| orphan.kind == Kin::Revision) {
-                newest = newest.max(*sighting);
-                around.orphans.push(orphan.clone());
+            let unit = spec.placement.as_ref().map(|placement| placement.unit.as_str());
+            let own = |r: &&Relic| r.orphan.kind == Kin::Revision && r.fits(&spec.selector, unit);
+            for relic in revisions.filter(own) {
+                newest = newest.max(relic.sighting);
+                around.orphans.push(relic.orphan.clone());
             }
         }
         around.settle(self, memory, newest);
@@ -241,9 +279,9 @@ impl World {
     pub(super) fn around_deployment(&self, d: &Deployment, memory: &Memory) -> Around<'_> {
         let mut around = Around::default();
         let mut newest = 0;
-        for (orphan, sighting) in self.kindred(&d.namespace, &d.name) {
-            newest = newest.max(*sighting);
-            around.orphans.push(orphan.clone());
+        for relic in self.kindred(&d.namespace, &d.name).filter(|r| r.fits(&d.spec.selector, None)) {
+            newest = newest.max(relic.sighting);
+            around.orphans.push(relic.orphan.clone());
         }
         for name in names_of_sets(d) {
             let holder = self.set_names.get(&(d.namespace.clone(), name)).and_then(|uid| self.sets.get(uid));

@@ -8,11 +8,9 @@ use cafe_crds::{
     selector::Selector,
     time::Seconds,
 };
-use cafe_planner::{Text, identity::Uid};
-use serde_json::Value;
+use cafe_planner::{Text, identity::Uid, set::Set};
 
 use super::{DeploymentRecord, Owner, SetRecord, World, orphans::names_of_sets};
-use crate::observe::content::Content;
 
 /// What an object claims: the pods it selects, and the labels of its own.
 #[derive(Debug, PartialEq)]
@@ -28,6 +26,8 @@ struct Claim {
     units: Vec<String>,
     /// Names of InPlaceSets that are its own or would be: whether they may be is not decided by their labels.
     children: Vec<Text>,
+    /// The CafeDeployment that has made this set, by its name and what it selects.
+    maker: Option<Text>,
 }
 
 impl Claim {
@@ -43,7 +43,10 @@ impl Claim {
     }
 
     fn overlaps(&self, other: &Self) -> bool {
-        let kin = self.children.contains(&other.name) || other.children.contains(&self.name);
+        let is_of = |set: &Self, owner: &Self| {
+            owner.children.contains(&set.name) || set.maker.as_ref() == Some(&owner.name)
+        };
+        let kin = is_of(self, other) || is_of(other, self);
         !kin && (self.selects(other) || other.selects(self))
     }
 }
@@ -119,10 +122,11 @@ impl Overlaps {
     }
 }
 
-fn labels(content: &Content) -> BTreeMap<String, String> {
-    let labels = content.template.pointer("/metadata/labels").and_then(Value::as_object);
-    let pairs = labels.into_iter().flatten();
-    pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+/// The name of the CafeDeployment that a set without an owner was made by: its own without that of its unit, which it selects on.
+fn maker(set: &Set) -> Option<Text> {
+    let unit = set.spec.selector.match_labels.get(LABEL_UNIT)?;
+    let name = set.name.strip_suffix(&unit.to_ascii_lowercase())?.strip_suffix('-')?;
+    Some(name.into())
 }
 
 impl World {
@@ -137,9 +141,10 @@ impl World {
             called: format!("CafeDeployment {}", d.name).into(),
             name: d.name.clone(),
             selector: d.spec.selector.clone(),
-            labels: labels(&record.content),
+            labels: record.content.labels(),
             units,
             children: names_of_sets(d).collect(),
+            maker: None,
         };
         let changed = self.overlaps.claim(&d.namespace, created, d.uid, claim);
         self.dirty.extend(changed);
@@ -157,9 +162,10 @@ impl World {
             called: format!("InPlaceSet {}", set.name).into(),
             name: set.name.clone(),
             selector: set.spec.selector.clone(),
-            labels: labels(&record.content),
+            labels: record.content.labels(),
             units: set.spec.placement.iter().map(|p| p.unit.clone()).collect(),
             children: Vec::new(),
+            maker: maker(set),
         };
         let changed = self.overlaps.claim(&record.namespace, created, set.uid, claim);
         self.dirty.extend(changed);

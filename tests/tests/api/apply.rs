@@ -19,6 +19,7 @@ async fn defaults_of_a_cafe_deployment_are_visible_after_apply() {
         "replicas": 1,
         "minReadySeconds": 0,
         "historyLimit": 20,
+        "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain", "whenScaled": "Retain" },
         "strategy": {
             "upgradeType": "Beta", "needWaitingForConfirm": true, "maxUnavailable": "25%",
             "podUpdatePolicy": "InPlaceIfPossible", "progressDeadlineSeconds": 600, "onFailure": "Hold",
@@ -37,6 +38,7 @@ async fn defaults_of_an_in_place_set_are_visible_after_apply() {
     let mut spec = ground.get("InPlaceSet", "least").await["spec"].take();
     spec.as_object_mut().unwrap().retain(|field, _| field != "selector" && field != "template");
     let defaults = json!({
+        "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain", "whenScaled": "Retain" },
         "replicas": 1,
         "minReadySeconds": 0,
         "revisionHistoryLimit": 10,

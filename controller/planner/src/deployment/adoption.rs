@@ -4,7 +4,7 @@
 use cafe_crds::reason;
 
 use crate::{
-    bonds::Kin,
+    bonds::{Kin, Orphan},
     deployment::{Action, Event, Plan, Snapshot, children, message},
     set::Set,
 };
@@ -14,7 +14,14 @@ pub fn plan(s: &Snapshot<'_>, plan: &mut Plan) -> bool {
     let others = &s.others;
     let sets: Vec<(&str, &Set)> =
         s.unit_names().into_iter().filter_map(|unit| Some((unit, adoptable(s, unit)?))).collect();
-    if sets.is_empty() && others.orphans.is_empty() {
+    // Records that the API server refuses hold nobody up.
+    let rest = s.no_chronicles_until.filter(|until| *until > s.now.mono);
+    let due = |o: &&Orphan| o.kind == Kin::Revision || (o.kind == Kin::Release && rest.is_none());
+    let orphans: Vec<&Orphan> = others.orphans.iter().filter(due).collect();
+    if let Some(until) = rest.filter(|_| orphans.len() < others.orphans.len()) {
+        plan.wake.at(until);
+    }
+    if sets.is_empty() && orphans.is_empty() {
         return false;
     }
     if others.confirming {
@@ -24,8 +31,13 @@ pub fn plan(s: &Snapshot<'_>, plan: &mut Plan) -> bool {
         plan.act(Action::Confirm);
         return true;
     }
-    for orphan in others.orphans.iter().filter(|o| o.kind != Kin::Pod) {
+    let lacks_history = orphans.iter().any(|o| o.kind == Kin::Revision);
+    for orphan in orphans {
         plan.act(Action::Adopt { orphan: orphan.clone() });
+    }
+    // A set whose pods are partly at an earlier revision has to find it.
+    if lacks_history {
+        return true;
     }
     for (unit, set) in sets {
         let note = format!(

@@ -43,7 +43,7 @@ pub fn plan(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, plan: &m
         }
     }
     for view in s.units.iter().filter(|u| allocation.of(unit_of(u.set)).is_none()) {
-        retire(view, step, &mut room, plan);
+        retire(s, view, step, &mut room, plan);
     }
     if deal.needs_fence {
         fence(s, plan);
@@ -158,7 +158,7 @@ pub(super) fn is_empty(view: &UnitView<'_>) -> bool {
 
 /// A unit that is no longer in the topology: emptied, then removed. It starts no update any more, and a pod that dies
 /// in it comes back as what it was.
-fn retire(view: &UnitView<'_>, step: &Step<'_>, room: &mut i32, plan: &mut Plan) {
+fn retire(s: &Snapshot<'_>, view: &UnitView<'_>, step: &Step<'_>, room: &mut i32, plan: &mut Plan) {
     let set = view.set;
     if view.busy || set.deleting {
         return;
@@ -169,8 +169,10 @@ fn retire(view: &UnitView<'_>, step: &Step<'_>, room: &mut i32, plan: &mut Plan)
         ..set.spec.update_strategy.clone()
     };
     let replicas = shrink(view, 0, room);
-    if set.spec.replicas != replicas || set.spec.update_strategy != strategy {
-        let spec = SetSpec { replicas, update_strategy: strategy, ..set.spec.clone() };
+    // What becomes of claims is asked at the end.
+    let claim_retention = s.deployment.spec.claim_retention;
+    let spec = SetSpec { replicas, update_strategy: strategy, claim_retention, ..set.spec.clone() };
+    if set.spec != spec {
         plan.act(Action::WriteSet { name: set.name.clone(), uid: set.uid, rv: set.rv, spec: Box::new(spec) });
     } else if is_empty(view) {
         let event = Event::normal(

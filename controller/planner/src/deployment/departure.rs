@@ -26,13 +26,15 @@ pub fn plan(s: &Snapshot<'_>, plan: &mut Plan) {
         }
         return;
     }
-    let full = s.units.iter().filter(|u| u.set.spec.replicas != 0 && !u.busy && !u.set.deleting);
-    for set in full.map(|u| u.set) {
-        // What becomes of claims is said by `whenDeleted`: they are not scaled away.
-        let claim_retention =
-            ClaimRetentionPolicy { when_scaled: ClaimRetention::Retain, ..set.spec.claim_retention };
-        let spec = Box::new(SetSpec { replicas: 0, claim_retention, ..set.spec.clone() });
-        plan.act(Action::WriteSet { name: set.name.clone(), uid: set.uid, rv: set.rv, spec });
+    // What becomes of claims is said by `whenDeleted`: they are not scaled away.
+    let when_scaled = ClaimRetention::Retain;
+    let claim_retention = ClaimRetentionPolicy { when_scaled, ..s.deployment.spec.claim_retention };
+    for set in s.units.iter().filter(|u| !u.busy && !u.set.deleting).map(|u| u.set) {
+        let spec = SetSpec { replicas: 0, claim_retention, ..set.spec.clone() };
+        if set.spec != spec {
+            let (name, spec) = (set.name.clone(), Box::new(spec));
+            plan.act(Action::WriteSet { name, uid: set.uid, rv: set.rv, spec });
+        }
     }
     tell(s, plan);
 }

@@ -187,9 +187,10 @@ pub fn plan(
     plan.actions.retain(|action| scaled_away(action).is_none_or(|on| !held.contains(&on.uid)));
 }
 
-/// What becomes of the claims of a pod that is scaled away. What no template asks for any more is never deleted.
+/// What becomes of the claims of a pod that is scaled away. What no template asks for any more is never deleted, nor what a pod leaves
+/// behind that finds no node: nobody has asked for fewer pods.
 fn policy(s: &Snapshot<'_>) -> ClaimRetention {
-    let kept = s.target.is_some_and(|target| are_kept(s, target));
+    let kept = s.set.ceiling.is_none() && s.target.is_some_and(|target| are_kept(s, target));
     if kept { s.set.spec.claim_retention.when_scaled } else { ClaimRetention::Retain }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     Text,
+    bonds::Kin,
     identity::{RevisionHash, Uid, mix},
     set::{
         Action, Plan, Snapshot,
@@ -65,7 +66,8 @@ fn names(
     missing: usize,
 ) -> Vec<Text> {
     let held = s.creating.iter().map(|(name, _)| name).chain(s.occupied).map(|name| &**name);
-    let taken: BTreeSet<&str> = pods.iter().map(|p| &*p.view.pod.name).chain(held).collect();
+    let arriving = s.others.orphans.iter().filter(|orphan| orphan.kind == Kin::Pod).map(|o| &*o.name);
+    let taken: BTreeSet<&str> = pods.iter().map(|p| &*p.view.pod.name).chain(held).chain(arriving).collect();
     let vacant = if places_are_kept { places.vacant(&taken) } else { Vec::new() };
     let most = missing.min(MOST_AT_ONCE.max(vacant.len()));
     let is_free = |name: &Text| !taken.contains(&**name) && !places.is_closing(name);

@@ -3,6 +3,7 @@
 use cafe_crds::{
     claims::ClaimRetentionPolicy,
     inplaceset::{InPlaceSetStatus, Placement, UpdateStrategy},
+    names::LABEL_UNIT,
     selector::Selector,
     time::Seconds,
     traffic::Traffic,
@@ -176,6 +177,14 @@ impl<'a> Snapshot<'a> {
     pub fn base(&self, target: &'a Revision) -> &'a Revision {
         let named = self.set.spec.update_strategy.base_revision.as_deref();
         let name = named.or(self.set.status.current_revision.as_deref());
-        name.and_then(|n| self.revisions.iter().copied().find(|r| *r.name == *n)).unwrap_or(target)
+        let found = name.and_then(|n| self.revisions.iter().copied().find(|r| *r.name == *n));
+        found.filter(|r| self.selects_pods_of(r)).unwrap_or(target)
+    }
+
+    /// Whether pods of a revision are the set's. Those of another selector would be let go as soon as they were born.
+    fn selects_pods_of(&self, revision: &Revision) -> bool {
+        let labels = revision.facts.labels.iter().map(|(key, value)| (&**key, &**value));
+        let unit = self.set.spec.placement.as_ref().map(|placement| (LABEL_UNIT, placement.unit.as_str()));
+        self.set.spec.selector.matches(labels.chain(unit))
     }
 }

@@ -42,7 +42,7 @@ impl Template {
                 image: format!("app:{}", self.image).into(),
                 sidecar: false,
             }],
-            labels: BTreeMap::from([("version".into(), self.label.to_string().into())]),
+            labels: [("app".into(), "shop".into()), ("version".into(), self.label.to_string().into())].into(),
             annotations: BTreeMap::new(),
             claims: Vec::new(),
         }
