@@ -146,6 +146,13 @@ fn judge_deployment(
             message: "it is written by cafe-webhook alone: leave it as it is".into(),
         });
     }
+    let (was, is) = (request.old_object.as_ref().map(spec), spec(object));
+    if stamp::lacks_author(authors(object), was, is, &who(request)) {
+        verdict.problems.push(Problem {
+            field: "spec.template".into(),
+            message: "who changes it could not be noted just now: try again".into(),
+        });
+    }
     let manager = request.options.as_ref().and_then(|options| options.0.get("fieldManager")?.as_str());
     verdict.warnings.extend(habits::warnings(old.as_ref(), &new, manager));
     told(response, &new, verdict)

@@ -5,7 +5,10 @@ pub(crate) mod authority;
 pub(crate) mod files;
 pub(crate) mod keeper;
 
-use std::sync::{Arc, RwLock};
+use std::sync::{
+    Arc, RwLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use rustls::{
     ServerConfig,
@@ -33,7 +36,7 @@ pub(crate) enum CertificateError {
 
 /// The certificate in service. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Served(Arc<RwLock<Option<Arc<CertifiedKey>>>>);
+pub(crate) struct Served(Arc<RwLock<Option<Arc<CertifiedKey>>>>, Arc<AtomicBool>);
 
 impl Served {
     /// Serves this certificate from the next connection on.
@@ -58,9 +61,14 @@ impl Served {
         Ok(())
     }
 
-    /// Whether there is one.
+    /// Whether there is one, and this process is to be asked.
     pub(crate) fn is_there(&self) -> bool {
-        self.0.read().is_ok_and(|served| served.is_some())
+        !self.1.load(Ordering::Relaxed) && self.0.read().is_ok_and(|served| served.is_some())
+    }
+
+    /// This process is about to end: others are to be asked.
+    pub(crate) fn leave(&self) {
+        self.1.store(true, Ordering::Relaxed);
     }
 
     /// A TLS configuration that looks here at each connection.

@@ -19,8 +19,11 @@ use crate::{
 
 /// How long reviews in hand may take after the word to stop.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long a client may take to send its headers.
-const HEADERS: Duration = Duration::from_secs(5);
+/// How long a client may take to send its headers, also the next ones of a connection: longer than an API server keeps one that is idle, so
+/// that it is the one to close it.
+const HEADERS: Duration = Duration::from_secs(120);
+/// How long reviews are answered after the word to stop, while the API server hears that others are to be asked.
+const LAG: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
@@ -31,9 +34,11 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     tracing::info!(reviews = %reviews.local_addr()?, admin = %admin.local_addr()?, "listens");
     keep(&args, &served, &metrics).await?;
 
-    let handle = Handle::new();
+    let (handle, leaving) = (Handle::new(), served.clone());
     let tls = RustlsConfig::from_config(Arc::new(served.tls()));
     let mut server = axum_server::from_tcp_rustls(reviews, tls)?.handle(handle.clone());
+    // Without the wait for a first byte that tells the two versions apart.
+    *server.http_builder() = server.http_builder().clone().http1_only();
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
     let reviews = server.serve(serve::reviews(&args.controller_user, metrics.clone()).into_make_service());
     let admin = axum_server::from_tcp(admin)?
@@ -41,7 +46,9 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         .serve(serve::admin(served, metrics).into_make_service());
     tokio::spawn(async move {
         told_to_stop().await;
-        tracing::info!("stops: answers what is in hand");
+        tracing::info!("stops: answers until nobody asks any more");
+        leaving.leave();
+        tokio::time::sleep(LAG).await;
         handle.graceful_shutdown(Some(GRACE));
     });
     tokio::try_join!(reviews, admin).context("a port is no longer served")?;

@@ -62,6 +62,14 @@ pub(crate) fn is_forged(before: Option<&str>, after: Option<&str>, who: &Who) ->
     }
 }
 
+/// Whether a change of template bears another's stamp: the webhook could not be asked for one, and was asked for its verdict a moment later.
+pub(crate) fn lacks_author(after: Option<&str>, old: Option<&Value>, new: &Value, who: &Who) -> bool {
+    let of =
+        |spec: &Value| [spec.pointer("/template").cloned(), spec.pointer("/volumeClaimTemplates").cloned()];
+    let changed = old.map(of).as_ref() != Some(&of(new));
+    changed && read(after).get("template").is_none_or(|stamp| stamp.user != who.user)
+}
+
 fn groups(who: &Who) -> Vec<String> {
     let own = who.groups.iter().filter(|g| !EVERYBODY.contains(&g.as_str()));
     own.take(MOST_GROUPS).cloned().collect()

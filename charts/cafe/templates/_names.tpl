@@ -75,6 +75,11 @@ admissionReviewVersions: [v1]
 sideEffects: None
 matchPolicy: Equivalent
 timeoutSeconds: {{ .hook.timeoutSeconds }}
+{{- with .namespaces }}
+namespaceSelector:
+  matchExpressions:
+    - {key: kubernetes.io/metadata.name, operator: In, values: {{ toJson . }}}
+{{- end }}
 clientConfig:
   {{- $client := deepCopy .client }}
   {{- $_ := set $client.service "path" .path }}

@@ -61,7 +61,13 @@ pub(crate) fn seen(
     let Some(stamps) = text.and_then(|text| authors::parse(text)) else { return claimed };
     let orders = serde_json::to_value(orders).unwrap_or_default();
     // One that is for an earlier order was left behind while there was no webhook.
-    let fits = |part: &str, stamp: &&Stamp| stamp.of.is_none() || stamp.of.as_ref() == orders.get(part);
+    let fits = |part: &str, stamp: &&Stamp| {
+        if part == "template" {
+            stamp.of.is_none()
+        } else {
+            stamp.of.is_some() && stamp.of.as_ref() == orders.get(part)
+        }
+    };
     let of = |part: &str| stamps.get(part).filter(|s| fits(part, s)).map(|s| Text::from(&*s.user));
     Authors {
         template: of("template").or(claimed.template),

@@ -19,13 +19,19 @@ pub(super) fn judge(old: &CafeDeployment, new: &CafeDeployment, verdict: &mut Ve
         retry(release, revision, verdict);
     }
     if let Some(order) = orders.rollback.filter(|_| before.rollback != orders.rollback)
-        && order.abandon > release.revision
+        && order.abandon > newest(release)
     {
         verdict.refuse(
             "spec.release.rollback.abandon",
-            format!("there is no revision {}: the one in hand is {}", order.abandon, release.revision),
+            format!("there is no revision {}: the newest is {}", order.abandon, newest(release)),
         );
     }
+}
+
+/// The newest revision that the status knows of: on a way back that is the one it leaves.
+fn newest(release: &ReleaseStatus) -> i64 {
+    let left = release.from_revision.filter(|_| release.rollback);
+    left.map_or(release.revision, |left| left.max(release.revision))
 }
 
 fn confirm(release: &ReleaseStatus, token: &str, verdict: &mut Verdict) {
@@ -50,7 +56,9 @@ fn confirm(release: &ReleaseStatus, token: &str, verdict: &mut Verdict) {
     let Ok(gate) = gate.parse::<i32>() else { return };
     if gate <= release.confirmed_through {
         verdict.warn(format!("spec.release.confirm \"{token}\": this gate has been passed already"));
-    } else if release.confirm_token.as_deref() != Some(token) {
+    } else if release.confirm_token.as_deref() != Some(token)
+        && (gate != release.group || release.waiting_since.is_none())
+    {
         refuse(verdict, token, &format!("no such gate waits: {advice}"));
     }
 }
@@ -63,6 +71,9 @@ fn advice(release: &ReleaseStatus) -> String {
         1 => format!("revision {revision} has gate 1"),
         _ => format!("revision {revision} has gates 1 to {last}"),
     };
+    if release.rollback {
+        return format!("revision {revision} is being rolled back to, without gates");
+    }
     match (&release.confirm_token, release.state) {
         (Some(token), _) => format!("{gates} and waits at \"{token}\"; write that, or \"{revision}/all\""),
         (None, ReleaseState::Completed) => format!("revision {revision} has completed"),
@@ -70,6 +81,12 @@ fn advice(release: &ReleaseStatus) -> String {
             format!(
                 "revision {revision} was aborted; to take it up again write spec.release.retry: \"{revision}\""
             )
+        }
+        (None, ReleaseState::Failed) => {
+            format!("group {} has failed; status.message says how to go on", release.group)
+        }
+        (None, _) if release.waiting_since.is_some() => {
+            format!("{gates} and waits at \"{revision}/{}\"; write that", release.group)
         }
         (None, _) => format!(
             "{gates}, and group {} is in hand; wait for status.release.confirmToken, or write \"{revision}/all\"",
@@ -83,11 +100,11 @@ fn refuse(verdict: &mut Verdict, token: &str, why: &str) {
 }
 
 fn abort(release: &ReleaseStatus, order: &str, verdict: &mut Verdict) {
-    let known = release.revision;
+    let known = newest(release);
     match order.parse::<i64>() {
         Ok(revision) if revision > known => verdict.refuse(
             "spec.release.abort",
-            format!("\"{order}\": there is no such release; the one in hand is that of revision {known}"),
+            format!("\"{order}\": there is no such release; the newest is that of revision {known}"),
         ),
         Ok(revision) if revision < known || release.state == ReleaseState::Completed => verdict.warn(format!(
             "spec.release.abort \"{order}\" stops nothing: that release has ended; revision {known} serves or is on its way"
@@ -97,12 +114,12 @@ fn abort(release: &ReleaseStatus, order: &str, verdict: &mut Verdict) {
 }
 
 fn retry(release: &ReleaseStatus, order: &str, verdict: &mut Verdict) {
-    if order.parse::<i64>().is_ok_and(|revision| revision > release.revision) {
+    if order.parse::<i64>().is_ok_and(|revision| revision > newest(release)) {
         verdict.refuse(
             "spec.release.retry",
             format!(
                 "\"{order}\": there is no such revision; the newest release is that of revision {}",
-                release.revision
+                newest(release)
             ),
         );
     }
@@ -118,6 +135,7 @@ mod tests {
         json!({
             "revision": 7, "fromRevision": 6, "state": state, "group": 2, "groupTotal": 4, "groups": [],
             "confirmToken": token, "confirmedThrough": 1,
+            "waitingSince": (state == "WaitingForConfirmation").then_some("2026-01-01T00:00:00Z"),
         })
     }
 
@@ -182,5 +200,28 @@ mod tests {
         let mut verdict = Verdict::default();
         judge(&with(json!({ "release": waiting })), &with(json!({})), &mut verdict);
         assert_eq!(verdict, Verdict::default());
+    }
+
+    #[test]
+    fn a_gate_that_waits_is_confirmed_while_paused_and_no_other() {
+        let mut paused = release("Paused", None);
+        paused["waitingSince"] = json!("2026-01-01T00:00:00Z");
+        assert_eq!(judged(&paused, &json!({ "confirm": "7/2" })), Verdict::default());
+        let wrong = judged(&paused, &json!({ "confirm": "7/3" })).problems;
+        assert!(wrong[0].message.contains("waits at \"7/2\""), "{wrong:?}");
+    }
+
+    #[test]
+    fn on_a_way_back_the_revision_that_is_left_may_be_tried_again_or_left_for_another() {
+        let mut back = release("Completed", None);
+        (back["rollback"], back["revision"], back["fromRevision"]) = (json!(true), json!(6), json!(7));
+        for orders in [
+            json!({ "retry": "7" }),
+            json!({ "rollback": { "abandon": 7, "to": 5 } }),
+            json!({ "abort": "7" }),
+        ] {
+            assert!(judged(&back, &orders).problems.is_empty(), "{orders}");
+        }
+        assert_eq!(judged(&back, &json!({ "retry": "8" })).problems.len(), 1);
     }
 }

@@ -113,6 +113,10 @@ fn values_that_mean_nothing_are_refused() -> Result<()> {
         ("webhook.certmanager.enabled=true", "certmanager"),
         ("image.digest=latest", "digest"),
         ("webhook.existingSecret.name=x", "caBundle"),
+        (
+            "webhook.certManager.enabled=true,webhook.existingSecret.name=x,webhook.existingSecret.caBundle=-----BEGIN CERTIFICATE-----",
+            "existingSecret",
+        ),
         ("leaderElection.leaseSeconds=1", "leaseSeconds"),
         ("logging.format=xml", "format"),
     ] {
