@@ -150,7 +150,7 @@ impl Checker {
         let uid = now.identity.uid;
         let Some((unit, _)) = self.world.tracked(uid) else { return };
         let Some(set) = &unit.set else { return };
-        let entry = set.entry(uid).copied();
+        let entry = set.entry(uid).or_else(|| unit.taken.iter().find(|e| e.pod == uid)).copied();
         self.judge(Rule::S2, rules::s2_touch(entry.is_some(), "taken out of traffic"), &now.identity);
         // One that is surplus was never promised.
         if !before.serves() || entry.is_none_or(|e| e.to.is_none()) {

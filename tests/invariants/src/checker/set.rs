@@ -31,6 +31,14 @@ impl Checker {
         unit.replicas.push(set.replicas, now, lag);
         unit.targets.push(Orders { target: set.target, base: set.base }, now, lag);
         unit.set = Some(set.clone());
+        match &before {
+            Some(before) if set.observed.is_none() && before.observed.is_some() => {
+                let by_others = self.losable.contains(&identity.uid);
+                unit.taken = if by_others { before.journal.clone() } else { Vec::new() };
+            }
+            _ if set.observed.is_some() => unit.taken = Vec::new(),
+            _ => {}
+        }
         if self.is_ours(Kind::Set, &identity) != Some(true)
             && let Some(application) = self.application_of(identity.uid)
         {

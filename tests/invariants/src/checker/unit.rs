@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::record::{Gate, Pod, Revision, Set, Uid};
+use crate::record::{Entry, Gate, Pod, Revision, Set, Uid};
 use crate::rules::Range;
 
 /// An InPlaceSet with its pods.
@@ -15,6 +15,9 @@ pub(super) struct Unit {
     pub(super) targets: Window<Orders>,
     /// Its figures lately.
     pub(super) figures: Window<Figures>,
+    /// Reservations that somebody else took away with the status. What was decided on them may still land, until the
+    /// controller has written the status again.
+    pub(super) taken: Vec<Entry>,
 }
 
 /// The revisions that a set moves between.

@@ -77,6 +77,20 @@ fn s2_a_surplus_pod_is_free_only_within_the_grant() {
 }
 
 #[test]
+fn s2_a_reservation_that_others_took_away_covers_what_was_on_its_way_and_nothing_later() {
+    let reserved = || {
+        let mut story = Story::releasing();
+        story.reserve("a", &["a1"], "v2");
+        story
+    };
+    reserved().lose_status_of("a").take_out("a1").holds(S2);
+    let unreserved = "it was taken out of traffic without a reservation";
+    reserved().lose_status_of("a").take_out("a2").breaks(S2, unreserved);
+    // The controller has written the status again without it.
+    reserved().lose_status_of("a").set("a", |_| {}).take_out("a1").breaks(S2, unreserved);
+}
+
+#[test]
 fn s2_a_drain_without_a_reservation_is_found() {
     let mut story = Story::releasing();
     story.take_out("a1").breaks(S2, "it was taken out of traffic without a reservation");

@@ -184,6 +184,17 @@ impl Story {
         self.deployment(|d| (d.observed, d.release) = (None, None))
     }
 
+    /// Somebody takes the status of a set away, and the judge knows of it.
+    pub fn lose_status_of(&mut self, unit: &'static str) -> &mut Self {
+        self.revision += 1;
+        let set = self.sets.get_mut(unit).unwrap();
+        self.checker.excuse_lost_status(set.identity.uid);
+        (set.observed, set.journal) = (None, Vec::new());
+        set.identity.version = self.revision;
+        let set = set.clone();
+        self.tell(Event::Set(Box::new(set)))
+    }
+
     /// A change of a set, which it acknowledges at once.
     pub fn set(&mut self, unit: &'static str, change: impl FnOnce(&mut Set)) -> &mut Self {
         self.revision += 1;
