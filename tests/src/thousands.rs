@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::bed::audit::{Entry, Reader};
-use crate::bed::{Bed, CONTROLLER};
+use crate::bed::{Bed, CONTROLLER, usage};
 use crate::scenario::{Kind, Pod, condition, merge, minimal};
 
 /// Creations on their way at once.
@@ -22,8 +22,6 @@ const AT_ONCE: usize = 16;
 const POLL: Duration = Duration::from_secs(1);
 /// Objects per page of a list.
 const PAGE: u32 = 500;
-/// Clock ticks per second in /proc, on every Linux there is.
-const TICKS: f64 = 100.0;
 
 /// How much of everything.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -46,9 +44,9 @@ pub struct Figures {
     /// CPU seconds of the controller until then.
     pub converge_cpu_seconds: f64,
     /// The most memory that the controller had in use, in MiB.
-    pub peak_rss_mib: u64,
+    pub peak_rss_mib: f64,
     /// Memory in use when nothing happened, in MiB.
-    pub idle_rss_mib: u64,
+    pub idle_rss_mib: f64,
     /// Seconds that were watched while nothing happened.
     pub idle_seconds: f64,
     /// CPU seconds of the controller in that time.
@@ -91,19 +89,19 @@ pub async fn run(
     let stage = Stage { bed, client, namespace, size, tell };
     let mut log = bed.audit().at_end()?;
     let pid = bed.controller_pid().context("the bed has no controller")?;
-    let (began, cpu) = (Instant::now(), cpu_seconds(pid)?);
+    let (began, cpu) = (Instant::now(), usage::cpu_seconds(pid)?);
     stage.create().await?;
     tokio::time::timeout(patience, stage.converge(began))
         .await
         .context("not everything serves in time")??;
     let converge_seconds = began.elapsed().as_secs_f64();
-    let converge_cpu_seconds = cpu_seconds(pid)? - cpu;
+    let converge_cpu_seconds = usage::cpu_seconds(pid)? - cpu;
     let mut writes = stage.writes(&mut log, "converged").await?;
     stage.check().await?;
     writes.extend(stage.quiet(&mut log, patience).await?);
-    let (began, cpu) = (Instant::now(), cpu_seconds(pid)?);
+    let (began, cpu) = (Instant::now(), usage::cpu_seconds(pid)?);
     tokio::time::sleep(idle).await;
-    let (idle_seconds, idle_cpu_seconds) = (began.elapsed().as_secs_f64(), cpu_seconds(pid)? - cpu);
+    let (idle_seconds, idle_cpu_seconds) = (began.elapsed().as_secs_f64(), usage::cpu_seconds(pid)? - cpu);
     let (leases, others): (Vec<Entry>, Vec<Entry>) =
         stage.writes(&mut log, "idle").await?.into_iter().partition(is_lease);
     ensure!(others.is_empty(), "the controller writes although nothing happens: {others:#?}");
@@ -113,8 +111,8 @@ pub async fn run(
         converge_seconds,
         converge_writes: writes.iter().filter(|entry| !is_lease(entry)).count(),
         converge_cpu_seconds,
-        peak_rss_mib: memory_mib(pid, "VmHWM")?,
-        idle_rss_mib: memory_mib(pid, "VmRSS")?,
+        peak_rss_mib: usage::peak_rss_mib(pid)?,
+        idle_rss_mib: usage::rss_mib(pid)?,
         idle_seconds,
         idle_cpu_seconds,
         idle_writes_per_minute: per_minute(others.len()),
@@ -234,24 +232,9 @@ impl Stage<'_> {
 
     /// What the controller has written since the last look, leases included.
     async fn writes(&self, log: &mut Reader, mark: &str) -> Result<Vec<Entry>> {
-        // The log is written in batches: what stands in it after a question asked now is everything up to now.
-        let marks: Api<k8s_openapi::api::core::v1::ConfigMap> =
-            Api::namespaced(self.client.clone(), &self.namespace);
-        marks.get_opt(mark).await?;
-        let mut writes = Vec::new();
-        loop {
-            let entries = log.entries()?;
-            let is_mark = |entry: &Entry| {
-                entry.resource == "configmaps" && entry.name == mark && entry.namespace == self.namespace
-            };
-            let is_done = entries.iter().any(is_mark);
-            writes.extend(entries.into_iter().filter(|entry| entry.user == CONTROLLER && entry.is_write()));
-            if is_done {
-                return Ok(writes);
-            }
-            self.bed.check("kube-apiserver")?;
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let mark = format!("{}-{mark}", self.namespace);
+        let entries = self.bed.entries_until_now(log, &mark).await?;
+        Ok(entries.into_iter().filter(|entry| entry.user == CONTROLLER && entry.is_write()).collect())
     }
 
     /// Waits until everything is written that the changes so far have caused: figures and events may follow for a second.
@@ -271,24 +254,6 @@ impl Stage<'_> {
     }
 }
 
-/// CPU seconds that a process has used.
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name of the program may have blanks in it, and ends with the last bracket.
-    let fields: Vec<&str> =
-        stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
-    let ticks = |at: usize| -> Result<f64> { Ok(fields.get(at).context("no such field")?.parse()?) };
-    Ok((ticks(11)? + ticks(12)?) / TICKS)
-}
-
-/// A figure of /proc/<pid>/status, in MiB.
-fn memory_mib(pid: u32, field: &str) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    let kib = line.and_then(|line| line.split_whitespace().next()).context("no such field")?;
-    Ok(kib.parse::<u64>()? / 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,12 +263,5 @@ mod tests {
         let size = Size { units: 3, deployments: 3, pods: 11 };
         assert_eq!(size.shares(), [4, 4, 3]);
         assert_eq!(size.cells(), ["Unit-01", "Unit-02", "Unit-03"]);
-    }
-
-    #[test]
-    fn a_process_knows_its_own_figures() -> Result<()> {
-        let pid = std::process::id();
-        assert!(cpu_seconds(pid)? >= 0.0 && memory_mib(pid, "VmHWM")? >= memory_mib(pid, "VmRSS")?);
-        Ok(())
     }
 }

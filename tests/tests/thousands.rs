@@ -1,4 +1,4 @@
-//! Many units and many CafeDeployments, in a size that every run can afford; `cargo xtask bench` plays the large one.
+//! Many units and many CafeDeployments, in a size that every run can afford; `cargo xtask bench thousands` plays the large one.
 
 use std::time::Duration;
 

@@ -18,25 +18,6 @@ const JUDGED: [&str; 16] =
 /// A test that counts every write wants the bed for itself.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// The entries up to now: asks for something that does not exist and reads until the question stands in the log.
-async fn until_now(bed: &Bed, audit: &mut Reader, mark: &str) -> Result<Vec<Entry>> {
-    let client = bed.client().await?;
-    let marks: kube::Api<k8s_openapi::api::core::v1::ConfigMap> = kube::Api::namespaced(client, "default");
-    marks.get_opt(mark).await?;
-    let end = Instant::now() + Duration::from_secs(30);
-    let mut entries = Vec::new();
-    loop {
-        entries.extend(audit.entries()?);
-        if entries.iter().any(|entry| entry.resource == "configmaps" && entry.name == mark) {
-            return Ok(entries);
-        }
-        if Instant::now() > end {
-            bail!("the audit log does not show the request for {mark}");
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 fn by_controller(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
     entries.iter().filter(|entry| entry.user == CONTROLLER && entry.is_write())
 }
@@ -62,11 +43,11 @@ async fn three_writes(manifest: &Value) -> Result<()> {
     web.start().await?;
     web.wait_until_served().await?;
     let pods: Vec<String> = web.look().await?.identities().into_keys().collect();
-    until_now(bed, &mut audit, "three-before").await?;
+    bed.entries_until_now(&mut audit, "three-before").await?;
     web.release("v2").await?;
     web.confirm("2/all").await?;
     web.wait_until_settled().await?;
-    let entries = until_now(bed, &mut audit, "three-after").await?;
+    let entries = bed.entries_until_now(&mut audit, "three-after").await?;
     let mut writes: BTreeMap<&str, Vec<(&str, &str, u16)>> = BTreeMap::new();
     for entry in by_controller(&entries).filter(|e| e.namespace == web.namespace() && e.resource == "pods") {
         writes.entry(&entry.name).or_default().push((&entry.verb, &entry.subresource, entry.code));
@@ -99,12 +80,12 @@ async fn no_pod_is_read_one_by_one() -> Result<()> {
     let _alone = ALONE.lock().await;
     let bed = bed().await?;
     let mut audit = bed.audit();
-    until_now(bed, &mut audit, "reads-before").await?;
+    bed.entries_until_now(&mut audit, "reads-before").await?;
     let web = Workload::install(bed, "reads", &web(6)).await?;
     web.release("v2").await?;
     web.confirm("2/all").await?;
     web.wait_until_settled().await?;
-    let entries = until_now(bed, &mut audit, "reads-after").await?;
+    let entries = bed.entries_until_now(&mut audit, "reads-after").await?;
     let reads: Vec<String> = entries
         .iter()
         .filter(|e| e.user == CONTROLLER && e.verb == "get" && e.namespace == web.namespace())
@@ -136,7 +117,7 @@ async fn twenty_seconds_of_a_steady_state_are_without_a_write() -> Result<()> {
     let mut audit = bed.audit();
     quiet(bed, &mut audit).await?;
     tokio::time::sleep(Duration::from_secs(20)).await;
-    let entries = until_now(bed, &mut audit, "steady-after").await?;
+    let entries = bed.entries_until_now(&mut audit, "steady-after").await?;
     let writes: Vec<_> = by_controller(&entries).filter(|entry| entry.resource != "leases").collect();
     assert!(writes.is_empty(), "{writes:#?}");
     let leases = by_controller(&entries).count();
@@ -152,7 +133,7 @@ async fn quiet(bed: &Bed, audit: &mut Reader) -> Result<()> {
     let end = Instant::now() + Duration::from_secs(30);
     for round in 0.. {
         tokio::time::sleep(Duration::from_millis(1500)).await;
-        let entries = until_now(bed, audit, &format!("quiet-{round}")).await?;
+        let entries = bed.entries_until_now(audit, &format!("quiet-{round}")).await?;
         if round > 0 && by_controller(&entries).all(|entry| entry.resource == "leases") {
             return Ok(());
         }

@@ -3,10 +3,13 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::Deserialize;
+
+const POLL: Duration = Duration::from_millis(20);
 
 /// One request, as far as tests look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +113,26 @@ impl Reader {
         let skipped = usize::from(self.midway && complete > 0);
         self.midway &= complete == 0;
         Ok(lines.skip(skipped).filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect())
+    }
+}
+
+impl super::Bed {
+    /// The entries of `log` up to now: asks for something that does not exist, named `mark`, and reads until the question
+    /// stands in the log, which is written in batches. Each call of a bed needs another mark.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or the API server has ended.
+    pub async fn entries_until_now(&self, log: &mut Reader, mark: &str) -> Result<Vec<Entry>> {
+        let marks: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
+            kube::Api::namespaced(self.client().await?, "default");
+        marks.get_opt(mark).await?;
+        let mut entries = Vec::new();
+        while !entries.iter().any(|entry: &Entry| entry.resource == "configmaps" && entry.name == mark) {
+            entries.extend(log.entries()?);
+            self.check(super::control_plane::APISERVER)?;
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(entries)
     }
 }
 

@@ -10,14 +10,15 @@ use anyhow::Result;
 use super::certificates::{self, Certificates};
 use super::components::Components;
 use super::kubeconfig::{self, Credentials};
-use super::options::Options;
+use super::options::{LIFTED, Options};
 use super::ports::Ports;
 use super::{CONTROLLER, stages};
 
 /// The components of the control plane. They start in this order and stop in the opposite one.
 pub(super) const COMPONENTS: [&str; 5] = [ETCD, APISERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK];
 pub(super) const ETCD: &str = "etcd";
-pub(super) const APISERVER: &str = "kube-apiserver";
+/// The name of its process and log.
+pub const APISERVER: &str = "kube-apiserver";
 pub(super) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 pub(super) const SCHEDULER: &str = "kube-scheduler";
 pub(super) const KWOK: &str = "kwok";
@@ -98,7 +99,7 @@ impl<'a> ControlPlane<'a> {
         command
     }
 
-    pub(super) fn etcd(&self) -> Command {
+    pub(super) fn etcd(&self, options: &Options) -> Command {
         let client = format!("http://127.0.0.1:{}", self.ports.etcd);
         let peer = format!("http://127.0.0.1:{}", self.ports.etcd_peer);
         let mut command = self.command(ETCD);
@@ -109,18 +110,24 @@ impl<'a> ControlPlane<'a> {
             .arg(flag("listen-peer-urls", &peer))
             .arg(flag("initial-advertise-peer-urls", &peer))
             .arg(flag("initial-cluster", format!("default={peer}")))
-            .arg(flag("quota-backend-bytes", 8_u64 << 30))
-            .arg("--unsafe-no-fsync");
+            .arg(flag("quota-backend-bytes", 8_u64 << 30));
+        if !options.durable {
+            command.arg("--unsafe-no-fsync");
+        }
         command
     }
 
-    pub(super) fn apiserver(&self) -> Command {
+    pub(super) fn apiserver(&self, options: &Options) -> Command {
         let certificates = &self.certificates;
         let mut command = self.command(APISERVER);
         command
             .arg(flag("etcd-servers", format!("http://127.0.0.1:{}", self.ports.etcd)))
             .arg(flag("secure-port", self.ports.apiserver))
-            .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"])
+            .args([
+                "--bind-address=127.0.0.1",
+                "--advertise-address=127.0.0.1",
+                "--endpoint-reconciler-type=none",
+            ])
             .arg(flag("tls-cert-file", certificates.certificate(APISERVER).display()))
             .arg(flag("tls-private-key-file", certificates.key(APISERVER).display()))
             .arg(flag("client-ca-file", certificates.authority().display()))
@@ -128,17 +135,25 @@ impl<'a> ControlPlane<'a> {
             .arg("--service-account-issuer=https://kubernetes.default.svc")
             .arg(flag("service-account-key-file", certificates.service_account_public_key().display()))
             .arg(flag("service-account-signing-key-file", certificates.key("service-account").display()))
-            .arg("--service-cluster-ip-range=10.96.0.0/16")
-            .arg(flag("audit-policy-file", self.audit_policy().display()))
-            .arg(flag("audit-log-path", self.dir.join("logs/audit.log").display()))
-            // A rotated log would hide entries from its reader.
-            .args(["--audit-log-mode=batch", "--audit-log-maxsize=100000"]);
+            .arg("--service-cluster-ip-range=10.96.0.0/16");
+        if options.audit {
+            command
+                .arg(flag("audit-policy-file", self.audit_policy().display()))
+                .arg(flag("audit-log-path", self.dir.join("logs/audit.log").display()))
+                // A rotated log would hide entries from its reader.
+                .args(["--audit-log-mode=batch", "--audit-log-maxsize=100000"]);
+        }
         command
     }
 
     pub(super) fn controller_manager(&self, options: &Options) -> Command {
         let mut command = self.command(CONTROLLER_MANAGER);
-        self.client_flags(&mut command, CONTROLLER_MANAGER, self.ports.controller_manager);
+        self.client_flags(
+            &mut command,
+            CONTROLLER_MANAGER,
+            self.ports.controller_manager,
+            options.manager_limits,
+        );
         command
             .arg("--use-service-account-credentials=true")
             .arg(flag("service-account-private-key-file", self.certificates.key("service-account").display()))
@@ -153,14 +168,16 @@ impl<'a> ControlPlane<'a> {
 
     pub(super) fn scheduler(&self) -> Command {
         let mut command = self.command(SCHEDULER);
-        self.client_flags(&mut command, SCHEDULER, self.ports.scheduler);
+        self.client_flags(&mut command, SCHEDULER, self.ports.scheduler, LIFTED);
         command
     }
 
-    fn client_flags(&self, command: &mut Command, user: &str, port: u16) {
+    fn client_flags(&self, command: &mut Command, user: &str, port: u16, (qps, burst): (u16, u16)) {
         command
             .arg(flag("kubeconfig", self.kubeconfig(user).display()))
-            .args(["--leader-elect=false", "--kube-api-qps=500", "--kube-api-burst=1000"])
+            .arg("--leader-elect=false")
+            .arg(flag("kube-api-qps", qps))
+            .arg(flag("kube-api-burst", burst))
             .args(["--authentication-skip-lookup", "--bind-address=127.0.0.1"])
             .arg(flag("secure-port", port));
     }

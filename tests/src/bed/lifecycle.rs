@@ -27,8 +27,8 @@ impl Bed {
         let (mut state, reservation) = State::load_or_create(&self.dir)?;
         let plane = ControlPlane::prepare(&self.dir, state.ports, &self.components)?;
         drop(reservation);
-        self.processes.start(ETCD, &mut plane.etcd())?;
-        self.processes.start(APISERVER, &mut plane.apiserver())?;
+        self.processes.start(ETCD, &mut plane.etcd(options))?;
+        self.processes.start(APISERVER, &mut plane.apiserver(options))?;
         let client = self.client().await?;
         self.wait_for_apiserver(&client, options.timeout).await?;
         self.processes.start(CONTROLLER_MANAGER, &mut plane.controller_manager(options))?;

@@ -5,7 +5,7 @@ pub mod audit;
 mod certificates;
 mod client;
 pub mod components;
-mod control_plane;
+pub mod control_plane;
 pub mod controller;
 mod go_build;
 mod install;
@@ -25,6 +25,7 @@ mod shared;
 pub mod stages;
 mod state;
 mod store;
+pub mod usage;
 mod watchdog;
 
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ use anyhow::{Context, Result};
 
 pub use lone_controller::LoneController;
 pub use nodes::CELL_LABEL;
-pub use options::Options;
+pub use options::{LIFTED, Options};
 
 use crate::bed::components::Components;
 use crate::bed::process::Processes;

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Limits that nobody runs into: what is tested or measured is not how slowly Kubernetes asks.
+pub const LIFTED: (u16, u16) = (500, 1000);
+
 /// What [`super::Bed::up`] brings up. The default is a control plane with three nodes in each of `CellA` and `CellB`,
 /// without the controller.
 #[derive(Debug, Clone)]
@@ -16,6 +19,12 @@ pub struct Options {
     /// Keeps the node lifecycle controller on and lets the simulated kubelets renew their leases. Off by default: it
     /// costs writes, and only tests of node loss need it.
     pub node_lifecycle: bool,
+    /// Writes the audit log, which scenarios judge by. It costs the API server time: off where time is measured.
+    pub audit: bool,
+    /// etcd waits for the disk with every write, as in a cluster that matters. Off by default: a bed is thrown away.
+    pub durable: bool,
+    /// Requests per second and burst of the controller-manager's clients, of each controller. Kubernetes ships 20 and 30.
+    pub manager_limits: (u16, u16),
     /// How long any one component may take until it answers.
     pub timeout: Duration,
 }
@@ -27,6 +36,9 @@ impl Default for Options {
             nodes: 3,
             controller: None,
             node_lifecycle: false,
+            audit: true,
+            durable: false,
+            manager_limits: LIFTED,
             timeout: Duration::from_secs(60),
         }
     }

@@ -1,0 +1,103 @@
+//! What the API server can do on this machine right now: every time is read against it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use cafe_tests::bed::Bed;
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde::Serialize;
+use serde_json::json;
+
+const PODS: usize = 200;
+/// Enough to keep every core of the control plane busy.
+const IN_FLIGHT: usize = 64;
+const ALONE: usize = 200;
+const BURST: Duration = Duration::from_secs(5);
+
+/// The speed of the API server.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Calibration {
+    /// Patches of `pods/status` per second with 64 on their way.
+    pub(crate) writes_per_s: f64,
+    /// Median of one such patch with nothing else on its way, in milliseconds.
+    pub(crate) latency_ms_p50: f64,
+}
+
+impl Calibration {
+    /// The mean of two.
+    pub(crate) fn between(before: &Self, after: &Self) -> Self {
+        Self {
+            writes_per_s: f64::midpoint(before.writes_per_s, after.writes_per_s),
+            latency_ms_p50: f64::midpoint(before.latency_ms_p50, after.latency_ms_p50),
+        }
+    }
+
+    /// By how much of itself the rate has changed.
+    pub(crate) fn drift(&self, after: &Self) -> f64 {
+        (after.writes_per_s - self.writes_per_s).abs() / self.writes_per_s
+    }
+}
+
+/// Pods that no scheduler looks at, so that nobody reacts to their changes.
+pub(crate) struct Fixture {
+    api: Api<Pod>,
+}
+
+impl Fixture {
+    pub(crate) async fn create(bed: &Bed) -> Result<Self> {
+        let namespace = bed.namespace("calibration").await?;
+        let api = Api::namespaced(bed.client().await?, &namespace);
+        let create = |number: usize| {
+            let api = &api;
+            async move {
+                let pod = serde_json::from_value(json!({
+                    "metadata": { "name": format!("idle-{number:03}") },
+                    "spec": { "schedulerName": "nobody", "containers": [{ "name": "idle", "image": "example.org/idle:1" }] },
+                }))?;
+                api.create(&PostParams::default(), &pod).await?;
+                anyhow::Ok(())
+            }
+        };
+        stream::iter(0..PODS).map(create).buffer_unordered(IN_FLIGHT).try_collect::<()>().await?;
+        Ok(Self { api })
+    }
+
+    pub(crate) async fn calibrate(&self) -> Result<Calibration> {
+        let mut alone = Vec::with_capacity(ALONE);
+        for number in 0..ALONE {
+            let began = Instant::now();
+            self.write(number).await?;
+            alone.push(began.elapsed());
+        }
+        alone.sort_unstable();
+        let median = alone.get(ALONE / 2).context("nothing was measured")?;
+        let began = Instant::now();
+        let writes = stream::iter(ALONE..)
+            .take_while(|_| std::future::ready(began.elapsed() < BURST))
+            .map(|number| self.write(number))
+            .buffer_unordered(IN_FLIGHT)
+            .try_fold(0_u32, |count, ()| std::future::ready(Ok(count + 1)))
+            .await?;
+        let calibration = Calibration {
+            writes_per_s: f64::from(writes) / began.elapsed().as_secs_f64(),
+            latency_ms_p50: median.as_secs_f64() * 1000.0,
+        };
+        println!(
+            "  the API server takes {:.0} writes/s; one alone takes {:.1} ms",
+            calibration.writes_per_s, calibration.latency_ms_p50
+        );
+        Ok(calibration)
+    }
+
+    /// A write that changes something, like those of a release: a condition of one pod.
+    async fn write(&self, number: usize) -> Result<()> {
+        let condition =
+            json!({ "type": "cafe.dev/calibration", "status": "True", "message": number.to_string() });
+        let patch = Patch::Strategic(json!({ "status": { "conditions": [condition] } }));
+        let name = format!("idle-{:03}", number % PODS);
+        self.api.patch_status(&name, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+}
