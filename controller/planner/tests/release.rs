@@ -321,7 +321,6 @@ fn a_drain_lost_from_the_journal_is_taken_in_once_and_finished() {
     cluster.run_until("a pod is drained", |c| c.in_service() < 4);
     let set = cluster.sets[0].uid;
     cluster.sets[0].journal.clear();
-    cluster.sets[0].status.in_flight.clear();
     let plan = cluster.plan_set(set);
     let status = plan.actions.iter().find_map(|a| match a {
         Action::WriteStatus { status, .. } => Some(status),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use cafe_crds::{
     claims::ClaimRetention,
-    inplaceset::{InFlight, InPlaceSetStatus},
     names::{
         ANNOTATION_CEILING, ANNOTATION_CEILING_TOPOLOGY, ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME,
         FINALIZER_DRAIN, FINALIZER_ORPHAN, LABEL_PLACE, LABEL_SCALED_IN, LABEL_SET, PREFIX,
@@ -16,7 +15,7 @@ use cafe_planner::{
     deployment::{Chronicle, Deployment, DeploymentSpec},
     identity::{Digest, RevisionHash, Uid},
     revision::{Outcome, Revision},
-    set::{Ceiling, Set, SetSpec, claims::Claim, snapshot::Entry},
+    set::{Ceiling, Set, SetSpec, claims::Claim, journal},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 
@@ -112,7 +111,8 @@ pub(crate) fn set(
     let spec = object.spec;
     let (digest, content) =
         contents.store(Content { template: spec.template, claims: spec.volume_claim_templates });
-    let status = object.status.unwrap_or_default();
+    let mut status = object.status.unwrap_or_default();
+    let journal = journal::read(&mut status);
     let set = Set {
         name: name.into(),
         uid,
@@ -133,7 +133,7 @@ pub(crate) fn set(
             placement: spec.placement,
             restart_at: spec.restart_at,
         },
-        journal: journal(&status),
+        journal,
         status,
         bonds: bonds(meta, edited_by),
     };
@@ -146,17 +146,6 @@ fn ceiling(meta: &ObjectMeta) -> Option<Ceiling> {
     let pods = annotation(ANNOTATION_CEILING)?.trim().parse().ok().filter(|pods| *pods >= 0)?;
     let topology = annotation(ANNOTATION_CEILING_TOPOLOGY);
     Some(Ceiling { pods, topology: topology.map(|print| u32::from_str_radix(print, 16).unwrap_or_default()) })
-}
-
-fn journal(status: &InPlaceSetStatus) -> Vec<Entry> {
-    let entry = |e: &InFlight| {
-        let hash = |text: &str| text.parse().ok();
-        let uid = e.pod_uid.parse().ok()?;
-        Some(Entry { uid, from: e.from.as_deref().and_then(hash), to: hash(&e.to), since: e.since })
-    };
-    let mut entries: Vec<Entry> = status.in_flight.iter().filter_map(entry).collect();
-    entries.sort_unstable();
-    entries
 }
 
 /// A ControllerRevision or CafeRelease that nobody owns, by the name of who made it.

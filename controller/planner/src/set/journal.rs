@@ -230,6 +230,22 @@ fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], paused: bool, journal: &mut 
     (worth_it, removing)
 }
 
+/// Takes the journal out of a status that was read, sorted by uid. When an entry makes no sense all of it stays there as
+/// well: the status then differs from what it should be, and is written.
+pub fn read(status: &mut InPlaceSetStatus) -> Vec<Entry> {
+    let entry = |e: &InFlight| {
+        let hash = |text: &str| text.parse().ok();
+        let uid = e.pod_uid.parse().ok()?;
+        Some(Entry { uid, from: e.from.as_deref().and_then(hash), to: hash(&e.to), since: e.since })
+    };
+    let mut entries: Vec<Entry> = status.in_flight.iter().filter_map(entry).collect();
+    entries.sort_unstable();
+    if entries.len() == status.in_flight.len() {
+        status.in_flight = Vec::new();
+    }
+    entries
+}
+
 /// Writes the status when it differs: at once when the journal, the observed generation or a goal moves, else once a
 /// second.
 pub fn write(s: &Snapshot<'_>, journal: &Journal, plan: &mut Plan) {
@@ -237,13 +253,14 @@ pub fn write(s: &Snapshot<'_>, journal: &Journal, plan: &mut Plan) {
         plan.wake.at(next_write(s));
     }
     let status = status(s, journal, plan);
-    if status == s.set.status || s.busy {
+    if s.busy || (journal.next == s.set.journal && status == s.set.status) {
         return;
     }
     let c = &plan.census;
     let settled = c.updated_available == c.replicas || c.available == s.set.spec.replicas;
     let urgent = journal.due || status.observed_generation != s.set.status.observed_generation || settled;
     if urgent || s.now.mono >= next_write(s) {
+        let status = InPlaceSetStatus { in_flight: in_flight(journal), ..status };
         plan.actions.push(Action::WriteStatus { rv: s.set.rv, status: Box::new(status) });
     } else {
         plan.wake.at(next_write(s));
@@ -255,6 +272,7 @@ fn next_write(s: &Snapshot<'_>) -> Millis {
     s.status_written.map_or(Millis(0), |at| Millis(at.0.saturating_add(STATUS_INTERVAL)))
 }
 
+/// All but the journal, whose text is made only when it is written.
 fn status(s: &Snapshot<'_>, journal: &Journal, plan: &Plan) -> InPlaceSetStatus {
     let c = &plan.census;
     let target = s.target.map(|t| t.name.to_string()).filter(|name| !name.is_empty());
@@ -272,7 +290,7 @@ fn status(s: &Snapshot<'_>, journal: &Journal, plan: &Plan) -> InPlaceSetStatus 
         current_revision: current.or_else(|| target.clone()),
         update_revision: target,
         conditions: conditions::all(s, c, journal.next.len()),
-        in_flight: in_flight(journal),
+        in_flight: Vec::new(),
         ..s.set.status.clone()
     }
 }

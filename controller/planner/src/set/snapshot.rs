@@ -72,9 +72,9 @@ pub struct Set {
     pub ceiling: Option<Ceiling>,
     /// Desired.
     pub spec: SetSpec,
-    /// As last written by us.
+    /// As last written by us, without `inFlight`.
     pub status: InPlaceSetStatus,
-    /// `status.inFlight`, read once: sorted by uid.
+    /// `status.inFlight`, as [`super::journal::read`] takes it out.
     pub journal: Vec<Entry>,
     /// What ties it to others.
     pub bonds: Bonds,

@@ -6,7 +6,7 @@ use cafe_planner::{
     identity::Uid,
     pod::{Container, Gate, Pod},
     revision::Revision,
-    set::{self, Set, snapshot::Entry},
+    set::{self, Set},
 };
 
 use super::{Cluster, SimPod, Told};
@@ -261,12 +261,12 @@ impl Cluster {
         true
     }
 
-    fn write_set_status(&mut self, uid: Uid, rv: u64, status: cafe_crds::inplaceset::InPlaceSetStatus) {
+    fn write_set_status(&mut self, uid: Uid, rv: u64, mut status: cafe_crds::inplaceset::InPlaceSetStatus) {
         self.tally("write set status");
         if self.set_by_uid(uid).rv != rv {
             return;
         }
-        let journal = journal_of(&status);
+        let journal = set::journal::read(&mut status);
         self.check_journal(uid, &journal);
         let next = self.next_rv();
         let line = format!(
@@ -278,7 +278,7 @@ impl Cluster {
         );
         self.log(line);
         let set = self.sets.iter_mut().find(|s| s.uid == uid).unwrap();
-        assert_ne!(set.status, status, "a write that changes nothing");
+        assert!(set.status != status || set.journal != journal, "a write that changes nothing");
         (set.status, set.journal, set.rv) = (status, journal, next);
         self.acknowledged(uid);
         if !self.landing_orphan {
@@ -378,17 +378,4 @@ impl Cluster {
 fn label(group: &str) -> Option<(i64, i32)> {
     let (revision, group) = group.split_once('-')?;
     Some((revision.parse().ok()?, group.parse().ok()?))
-}
-
-/// The journal as it is read back from the API: through its text forms.
-fn journal_of(status: &cafe_crds::inplaceset::InPlaceSetStatus) -> Vec<Entry> {
-    let entry = |e: &cafe_crds::inplaceset::InFlight| Entry {
-        uid: e.pod_uid.parse().unwrap(),
-        from: e.from.as_ref().map(|h| h.parse().unwrap()),
-        to: (!e.to.is_empty()).then(|| e.to.parse().unwrap()),
-        since: e.since,
-    };
-    let mut journal: Vec<Entry> = status.in_flight.iter().map(entry).collect();
-    journal.sort_unstable();
-    journal
 }
