@@ -264,7 +264,7 @@ impl Engine {
             }
             Planned::Set(plan) => {
                 self.measured(owner, "InPlaceSet", started, now.mono);
-                self.wakes.replace(owner, plan.wake.0);
+                self.wake(owner, plan.wake.0, now.mono);
                 let Owner::Set(uid) = owner else { return };
                 if let Some(record) = self.world.sets.get(&uid) {
                     self.reporter.pod_notices(&record.namespace, plan.notices);
@@ -272,21 +272,21 @@ impl Engine {
                 }
                 for action in plan.actions {
                     let call = apply::set_call(&self.world, uid, action, now);
-                    if !self.dispatch(owner, call) {
+                    if !self.dispatch(owner, call, now.mono) {
                         return;
                     }
                 }
             }
             Planned::Deployment(plan) => {
                 self.measured(owner, "CafeDeployment", started, now.mono);
-                self.wakes.replace(owner, plan.wake.0);
+                self.wake(owner, plan.wake.0, now.mono);
                 let Owner::Deployment(uid) = owner else { return };
                 if let Some(record) = self.world.deployments.get(&uid) {
                     self.reporter.notice(&record.deployment, plan.notices);
                 }
                 for step in plan.steps {
                     let call = apply::deployment_call(&self.world, uid, step);
-                    if !self.dispatch(owner, call) {
+                    if !self.dispatch(owner, call, now.mono) {
                         return;
                     }
                 }
@@ -303,9 +303,22 @@ impl Engine {
         }
     }
 
-    /// Sends a call, if there is room. False: no room, plan the owner again when there is.
-    fn dispatch(&mut self, owner: Owner, call: Option<Call>) -> bool {
+    /// The owner is planned again when its plan says so, or something that was refused may be tried again.
+    fn wake(&mut self, owner: Owner, planned: Option<Millis>, now: Millis) {
+        self.wakes.replace(owner, planned);
+        if let Some(at) = self.world.memory(owner).refusals.next(now) {
+            self.wakes.set(owner, at);
+        }
+    }
+
+    /// Sends a call, if there is room and what it is about was not refused lately. False: no room, plan the owner again when there
+    /// is.
+    fn dispatch(&mut self, owner: Owner, call: Option<Call>, now: Millis) -> bool {
         let Some(mut call) = call else { return true };
+        let is_left_alone = |what| self.world.memory(owner).refusals.until(what, now).is_some();
+        if settle::refused(&call.target).is_some_and(is_left_alone) {
+            return true;
+        }
         if self.in_flight.len() >= self.window {
             self.world.mark(owner);
             self.turn = Some(owner);

@@ -63,6 +63,38 @@ pub fn evenly(total: i32, prefer: &[i32]) -> Vec<i32> {
     parts
 }
 
+/// What a part has already, and the most it may get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// What it has.
+    pub least: i32,
+    /// What it may have in the end.
+    pub most: i32,
+}
+
+/// Raises parts by `total` together, the lowest first, so that they end as level as can be; of equally low ones the earlier come
+/// first. What no part may get is left over.
+#[must_use]
+pub fn pour(total: i32, parts: &[Level]) -> Vec<i32> {
+    let at = |level: i64, part: &Level| level.clamp(part.least.into(), part.most.max(part.least).into());
+    let takes = |level: i64| parts.iter().map(|p| at(level, p) - i64::from(p.least)).sum::<i64>();
+    let total = i64::from(total.max(0));
+    // The highest level for which there is enough.
+    let (mut low, mut high) = (i64::from(i32::MIN), i64::from(i32::MAX));
+    while low < high {
+        let level = high - (high - low) / 2;
+        if takes(level) <= total { low = level } else { high = level - 1 }
+    }
+    let mut left = total - takes(low);
+    let top_up = |part: &Level| {
+        let level = at(low, part);
+        let more = i64::from(left > 0 && level == low && level < part.most.into());
+        left -= more;
+        i32::try_from(level + more).unwrap_or(part.most)
+    };
+    parts.iter().map(top_up).collect()
+}
+
 /// What stays of the `updated` pods of a unit that shrinks from `from` pods to `to`: their share, rounded down, but at
 /// least one, so that shrinking never passes a gate and never undoes a group.
 #[must_use]
@@ -115,5 +147,33 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// As [`pour`], one by one.
+    fn dripped(total: i32, parts: &[Level]) -> Vec<i32> {
+        let mut levels: Vec<i32> = parts.iter().map(|p| p.least).collect();
+        for _ in 0..total {
+            let open = levels.iter_mut().zip(parts).filter(|(level, part)| **level < part.most);
+            let Some((level, _)) = open.min_by_key(|(level, _)| **level) else { break };
+            *level += 1;
+        }
+        levels
+    }
+
+    #[test]
+    fn what_is_poured_ends_as_if_it_were_dealt_one_by_one_to_the_lowest() {
+        let level = |n: i32| Level { least: n % 4, most: [n % 4, 2, 5, i32::MAX][n as usize / 4 % 4] };
+        for a in 0..16 {
+            for b in 0..16 {
+                for c in 0..16 {
+                    let parts = [level(a), level(b), level(c)];
+                    for total in 0..14 {
+                        assert_eq!(pour(total, &parts), dripped(total, &parts), "{total} {parts:?}");
+                    }
+                }
+            }
+        }
+        assert_eq!(pour(7, &[]), [0; 0]);
+        assert_eq!(pour(i32::MAX, &[Level { least: 0, most: i32::MAX }]), [i32::MAX]);
     }
 }

@@ -148,6 +148,8 @@ pub struct Pod {
     pub gate: Gate,
     /// Since when the gate says so, by the clock of the controller that wrote it.
     pub gate_since: Seconds,
+    /// Who else than the controller has written what the gate says, as that client calls itself.
+    pub gate_editor: Option<Text>,
     /// It carries the label `cafe.dev/serving=true`.
     pub selected: bool,
     /// People want it out of traffic: the annotation `cafe.dev/offline`.

@@ -11,7 +11,7 @@ use cafe_crds::{
     deployment::{AutoReschedule, PodUpdatePolicy, Strategy},
     time::Seconds,
 };
-use cafe_planner::{Text, identity::Uid};
+use cafe_planner::{Text, identity::Uid, set};
 use simulator::{Cluster, EPOCH, Planner, Template, cells};
 
 /// A workload at rest whose pods have a claim `data` each.
@@ -291,4 +291,36 @@ fn a_unit_that_leaves_with_another_policy_in_the_same_breath_follows_that_one() 
     cluster.settle();
     let after = data(&cluster);
     assert!(before.iter().all(|(place, claim)| after.get(place) == Some(claim)), "{}", cluster.story());
+}
+
+#[test]
+fn claims_let_go_of_the_set_of_a_unit_that_leaves_before_it_is_deleted_whatever_was_on_its_way() {
+    for writes in 0..16 {
+        let mut cluster = installed(4, 2, Retain);
+        cluster.edit(|spec| spec.claim_retention.when_deleted = Delete);
+        // The first claims have an owner; the references of others may be on their way while the unit leaves.
+        cluster.dies_after = Some(writes + 1);
+        cluster.flow();
+        let before = data(&cluster);
+        cluster.edit(|spec| (spec.topology, spec.replicas) = (cells(1), 2));
+        cluster.settle().assert_converged();
+        assert_eq!((cluster.sets.len(), data(&cluster)), (1, before), "{}", cluster.story());
+    }
+}
+
+#[test]
+fn a_set_whose_claim_is_being_written_is_not_deleted() {
+    let mut cluster = installed(4, 2, Retain);
+    cluster.edit(|spec| (spec.topology, spec.replicas) = (cells(1), 2));
+    let gone = |c: &Cluster| c.pods.len() == 2 && c.sets.len() == 2 && c.sets[1].status.replicas == 0;
+    cluster.run_until("the unit is empty", gone);
+    let set = cluster.sets[1].uid;
+    let counted = |cluster: &Cluster, busy: bool| {
+        cluster.look_at_set(set, |s| {
+            let mut claims = s.claims.to_vec();
+            claims.iter_mut().for_each(|view| view.busy = busy);
+            set::plan(&set::Snapshot { claims: &claims, ..s }).census.owned_claims
+        })
+    };
+    assert_eq!((counted(&cluster, false), counted(&cluster, true)), (0, 2));
 }

@@ -148,8 +148,8 @@ fn a_set_that_drains_needs_no_revision_any_more() {
 fn a_set_whose_selector_overlaps_with_an_older_one_creates_and_moves_nothing_and_says_so() {
     let (mut cluster, set) = installed(4);
     cluster.sets[0].owner = None;
-    let lost = *cluster.pods.keys().next().unwrap();
-    cluster.pods.remove(&lost);
+    cluster.sets[0].status = Default::default();
+    cluster.pods.clear();
     let older = "CafeDeployment other".into();
     let orphans = [orphan(1)];
     let others = Others { orphans: &orphans, confirmed: true, overlaps: Some(&older), ..Others::default() };
@@ -327,4 +327,35 @@ fn no_pod_is_born_of_a_revision_whose_pods_the_set_does_not_select() {
         assert_eq!(set::Snapshot { set: &other, ..s.clone() }.base(target).uid, target.uid);
         assert_ne!(s.base(target).uid, target.uid);
     });
+}
+
+#[test]
+fn a_gate_that_others_open_in_the_middle_of_a_drain_is_told_with_their_name() {
+    let (mut cluster, set) = installed(4);
+    cluster.apply_image(2);
+    cluster.run_until("draining", |c| c.pods.values().any(|p| matches!(p.pod.gate, Gate::Draining(_))));
+    let draining = cluster.pods.values().find(|p| matches!(p.pod.gate, Gate::Draining(_))).unwrap().pod.uid;
+    let told = |cluster: &Cluster| {
+        let notices = cluster.plan_set(set).notices.into_iter();
+        notices.map(|n| (n.uid, n.event.reason, n.event.note)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&cluster), []);
+    let pod = &mut cluster.pods.get_mut(&draining).unwrap().pod;
+    (pod.gate, pod.gate_editor) = (Gate::True, Some("mallory".into()));
+    let [(uid, reason, note)] = &told(&cluster)[..] else { panic!("{:?}", told(&cluster)) };
+    assert_eq!((*uid, *reason), (draining, "ChildOverwritten"));
+    assert!(note.contains("field manager mallory has opened it"), "{note}");
+    // It is closed again: the pod is still to be moved.
+    let plan = plan_seeing(&cluster, set, |view| view.busy = false);
+    assert_eq!(count(&plan, |a| matches!(a, Action::TakeOut { on, .. } if on.uid == draining)), 1);
+}
+
+#[test]
+fn a_gate_that_others_closed_is_told_with_their_name() {
+    let (mut cluster, set) = installed(2);
+    let uid = *cluster.pods.keys().next().unwrap();
+    let pod = &mut cluster.pods.get_mut(&uid).unwrap().pod;
+    (pod.gate, pod.gate_editor) = (Gate::parse("False", "Maintenance"), Some("mallory".into()));
+    let told = cluster.plan_set(set).notices;
+    assert!(told[0].event.note.contains("field manager mallory has closed it"), "{}", told[0].event.note);
 }

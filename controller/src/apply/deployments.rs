@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use super::{
     Call, Target, chronicles,
     requests::{
-        Owned, PatchType, create, delete, delete_with, fence, get, metadata, owned_by, patch, replace_on,
-        revision_body, revision_name, without_finalizer,
+        Owned, PatchType, create, delete, fence, get, metadata, owned_by, patch, replace_on, revision_body,
+        revision_name, without_finalizer,
     },
 };
 use crate::world::{DeploymentRecord, Kind, Owner, World};
@@ -109,9 +109,8 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
             let request = patch(Kind::Set, &d.namespace, &name, "", PatchType::Merge, &body);
             of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "CapSet", request)
         }
-        Action::DeleteSet { name, uid, rv, keeps_claims } => {
-            let propagation = if keeps_claims { "Orphan" } else { "Background" };
-            let request = delete_with(Kind::Set, &d.namespace, &name, (uid, rv), propagation);
+        Action::DeleteSet { name, uid, rv } => {
+            let request = delete(Kind::Set, &d.namespace, &name, uid, rv);
             of(Kind::Set, &name, Target::Existing { uid, rv }, "delete", "DeleteSet", request)
         }
         Action::AdoptSet { name, uid, rv } => {

@@ -75,19 +75,8 @@ pub(super) fn patch(
 
 /// DELETE of exactly this object in exactly this state.
 pub(super) fn delete(kind: Kind, namespace: &str, name: &str, uid: Uid, rv: u64) -> Request<Vec<u8>> {
-    delete_with(kind, namespace, name, (uid, rv), "Background")
-}
-
-/// DELETE of exactly this object in exactly this state; `propagation` says what becomes of what it owns.
-pub(super) fn delete_with(
-    kind: Kind,
-    namespace: &str,
-    name: &str,
-    (uid, rv): (Uid, u64),
-    propagation: &str,
-) -> Request<Vec<u8>> {
     let body = json!({
-        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation,
+        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
         "preconditions": {"uid": uid.to_string(), "resourceVersion": rv.to_string()},
     });
     request(

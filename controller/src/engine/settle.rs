@@ -13,7 +13,7 @@ use crate::{
     apply::{self, Answer, Call, Target},
     client::{CallError, Outcome, Retry},
     observe::slim::SliceList,
-    world::{Kind, Owner, World},
+    world::{Kind, Owner, World, refusals::Refused},
 };
 
 /// The first pause after a failure, in milliseconds; it doubles up to [`LONGEST_PAUSE`].
@@ -61,19 +61,7 @@ impl Engine {
                 );
                 self.reporter.refused(&self.world, &call, &refusal);
                 self.release(&call);
-                match &call.target {
-                    // Only births wait: pods that are out of traffic must get back meanwhile.
-                    Target::NewPod { .. } => self.hold_births(call.owner, retry, &refusal.message),
-                    Target::NewClaim { name, pod } => {
-                        let why = format!(
-                            "pod {pod} waits for PersistentVolumeClaim {name}: {}; to see the quotas: kubectl -n {} \
-                             describe resourcequota",
-                            refusal.message, call.namespace
-                        );
-                        self.hold_births(call.owner, retry, &why);
-                    }
-                    _ => self.rest(call.owner, retry),
-                }
+                self.leave_alone(&call, retry, &refusal.message);
             }
             Outcome::TooManyRequests { .. } => {
                 self.release(&call);
@@ -103,8 +91,11 @@ impl Engine {
         );
         let memory = self.world.memory(call.owner);
         memory.failures = 0;
-        if matches!(call.target, Target::NewPod { .. } | Target::NewClaim { .. }) {
-            memory.refused = None;
+        if let Some(what) = refused(&call.target) {
+            memory.refusals.succeeded(what);
+            if what == Refused::Births {
+                memory.refused = None;
+            }
         }
         let now = self.clock.now().mono;
         if call.is_status {
@@ -163,8 +154,8 @@ impl Engine {
             "no record of this release for now"
         );
         self.release(&call);
-        let until = Millis(self.clock.now().mono.0 + RECORD_PAUSE);
-        self.world.memory(call.owner).no_chronicles_until = Some(until);
+        let now = self.clock.now().mono;
+        self.world.memory(call.owner).refusals.add(Refused::Records, now, |_| RECORD_PAUSE);
     }
 
     /// What the live read says of each drain: proven from now on, or looked at again shortly.
@@ -327,38 +318,61 @@ impl Engine {
         }
     }
 
-    /// Lets a set create no pod for a while, and remembers why.
-    fn hold_births(&mut self, owner: Owner, retry: Option<Retry>, why: &str) {
+    /// Leaves what was refused alone for a while, and nothing else: pods that are out of traffic must get back meanwhile.
+    fn leave_alone(&mut self, call: &Call, retry: Option<Retry>, message: &str) {
+        let Some(what) = refused(&call.target) else {
+            self.rest(call.owner, retry);
+            return;
+        };
         let now = self.clock.now().mono;
-        let pause = self.pause(owner, retry);
-        let memory = self.world.memory(owner);
-        memory.no_births_until = Some(Millis(now.0 + pause));
-        memory.refused = Some(why.into());
-        self.world.mark(owner);
+        let memory = self.world.memory(call.owner);
+        memory.refusals.add(what, now, |times| pause(retry, times));
+        match &call.target {
+            Target::NewPod { .. } => memory.refused = Some(message.into()),
+            Target::NewClaim { name, pod } => {
+                let why = format!(
+                    "pod {pod} waits for PersistentVolumeClaim {name}: {message}; to see the quotas: kubectl -n {} \
+                     describe resourcequota",
+                    call.namespace
+                );
+                memory.refused = Some(why.into());
+            }
+            _ => {}
+        }
+        self.world.mark(call.owner);
     }
 
     /// Lets an owner rest after a failure: twice as long each time, or as long as the server asks for. A refusal that
     /// only a change can mend rests longest; the change itself ends the rest.
     fn rest(&mut self, owner: Owner, retry: Option<Retry>) {
         let now = self.clock.now().mono;
-        let pause = self.pause(owner, retry);
-        self.world.memory(owner).resting_until = Some(Millis(now.0 + pause));
+        let memory = self.world.memory(owner);
+        memory.resting_until = Some(Millis(now.0 + pause(retry, memory.failures)));
+        memory.failures = memory.failures.saturating_add(1);
         self.world.mark(owner);
     }
+}
 
-    /// How long to pause after one more failure, in milliseconds.
-    fn pause(&mut self, owner: Owner, retry: Option<Retry>) -> u64 {
-        let memory = self.world.memory(owner);
-        let failures = memory.failures;
-        memory.failures = (failures + 1).min(16);
-        match retry {
-            None | Some(Retry::Soon) => 0,
-            Some(Retry::Never) => LONGEST_PAUSE,
-            Some(Retry::After(pause)) => u64::try_from(pause.as_millis()).unwrap_or(LONGEST_PAUSE),
-            Some(Retry::Backoff) => {
-                FIRST_PAUSE.checked_shl(failures).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
-            }
+/// How long to pause after a failure that so many went before in a row, in milliseconds.
+fn pause(retry: Option<Retry>, failures: u32) -> u64 {
+    match retry {
+        None | Some(Retry::Soon) => 0,
+        Some(Retry::Never) => LONGEST_PAUSE,
+        Some(Retry::After(pause)) => u64::try_from(pause.as_millis()).unwrap_or(LONGEST_PAUSE),
+        Some(Retry::Backoff) => {
+            FIRST_PAUSE.checked_shl(failures.min(16)).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
         }
+    }
+}
+
+/// What a refusal of a call is about; none where the owner can do nothing else without it.
+pub(super) fn refused(target: &Target) -> Option<Refused> {
+    match target {
+        Target::NewPod { .. } | Target::NewClaim { .. } => Some(Refused::Births),
+        Target::Existing { uid, .. } => Some(Refused::Object(*uid)),
+        Target::Proof(_) => Some(Refused::Proofs),
+        Target::NewChronicle => Some(Refused::Records),
+        Target::NewRevision(_) | Target::NewSet | Target::Confirmation { .. } => None,
     }
 }
 

@@ -4,13 +4,16 @@ use std::{
     time::Duration,
 };
 
-use futures::stream::{self, SelectAll};
+use futures::stream::{self, BoxStream, SelectAll};
 use http::{Method, Request, Response};
 use kube::{client::Body, core::DeserializeGuard, runtime::watcher::Event};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::observe::{content::Content, slim::SetObject};
+use crate::observe::{
+    content::Content,
+    slim::{PodObject, SetObject},
+};
 
 const UID: &str = "00000000-0000-0000-0000-0000000000aa";
 
@@ -18,8 +21,8 @@ const UID: &str = "00000000-0000-0000-0000-0000000000aa";
 #[derive(Clone, Default)]
 struct Api {
     written: Arc<Mutex<Vec<(Method, String)>>>,
-    /// Uris that are refused with 403.
-    forbidden: Arc<Mutex<Option<&'static str>>>,
+    /// Ends of uris that are refused, and the code they are refused with.
+    forbidden: Arc<Mutex<Option<(&'static str, u16)>>>,
 }
 
 impl Api {
@@ -36,12 +39,12 @@ impl Api {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let body = request.into_body().collect_bytes().await.unwrap();
         let mut object: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let refused = self.forbidden.lock().unwrap().is_some_and(|uri| path.ends_with(uri));
+        let refused = self.forbidden.lock().unwrap().filter(|(uri, _)| path.ends_with(uri));
         self.written.lock().unwrap().push((method, path));
-        if refused {
-            let status = json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "exceeded quota", "code": 403});
+        if let Some((_, code)) = refused {
+            let status = json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "exceeded quota", "code": code});
             return Response::builder()
-                .status(403)
+                .status(code)
                 .body(Body::from(status.to_string().into_bytes()))
                 .unwrap();
         }
@@ -59,10 +62,10 @@ impl Api {
     }
 }
 
-fn set() -> SetObject {
+fn set(replicas: usize) -> SetObject {
     serde_json::from_value(json!({
         "metadata": {"name": "web", "namespace": "shop", "uid": UID, "resourceVersion": "5", "generation": 1},
-        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": template()},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "web"}}, "template": template()},
     }))
     .unwrap()
 }
@@ -84,36 +87,45 @@ fn revision() -> Value {
     })
 }
 
-/// The first complete lists of all kinds: one set of one pod that stands alone, and its revision.
-fn lists() -> Vec<Observed> {
+/// The first complete lists of all kinds: one set that stands alone, its revision, and pods of it, if not the one that it lacks.
+fn lists(pods: Vec<PodObject>) -> Vec<Observed> {
     let revision = serde_json::from_value(revision()).unwrap();
-    vec![
+    let set = set(pods.len().max(1));
+    let pods = pods.into_iter().map(|pod| Observed::Pod(Event::InitApply(pod)));
+    let mut lists = vec![
         Observed::Deployment(Event::Init),
         Observed::Deployment(Event::InitDone),
         Observed::Set(Event::Init),
-        Observed::Set(Event::InitApply(DeserializeGuard(Ok(set())))),
+        Observed::Set(Event::InitApply(DeserializeGuard(Ok(set)))),
         Observed::Set(Event::InitDone),
         Observed::Release(Event::Init),
         Observed::Release(Event::InitDone),
         Observed::Revision(Event::Init),
         Observed::Revision(Event::InitApply(revision)),
         Observed::Revision(Event::InitDone),
-        Observed::Pod(Event::Init),
-        Observed::Pod(Event::InitDone),
         Observed::Slice(Event::Init),
         Observed::Slice(Event::InitDone),
         Observed::Node(Event::Init),
         Observed::Node(Event::InitDone),
         Observed::Claim(Event::Init),
         Observed::Claim(Event::InitDone),
-    ]
+        Observed::Pod(Event::Init),
+    ];
+    lists.extend(pods);
+    lists.push(Observed::Pod(Event::InitDone));
+    lists
 }
 
 fn engine(api: &Api) -> Engine {
+    engine_that_sees(api, Vec::new(), stream::pending().boxed())
+}
+
+/// An engine that sees the first lists with these pods, and then what happens.
+fn engine_that_sees(api: &Api, pods: Vec<PodObject>, later: BoxStream<'static, Observed>) -> Engine {
     let client = api.client();
     let mut frames = SelectAll::new();
-    let lists = lists().into_iter().map(|event| Frame { scope: None, event });
-    frames.push(stream::iter(lists).chain(stream::pending()).boxed());
+    let all = stream::iter(lists(pods)).chain(later).chain(stream::pending());
+    frames.push(all.map(|event| Frame { scope: None, event }).boxed());
     Engine::new(Parts {
         trusts_stamps: false,
         reporter: Reporter::new(client.clone(), "test".into()),
@@ -151,7 +163,7 @@ async fn an_owner_that_comes_due_is_planned_though_nothing_else_happens() {
 #[tokio::test]
 async fn a_refused_pod_does_not_keep_the_status_from_being_written() {
     let api = Api::default();
-    *api.forbidden.lock().unwrap() = Some("/pods");
+    *api.forbidden.lock().unwrap() = Some(("/pods", 403));
     let status = |(method, path): &(Method, String)| {
         *method == Method::PATCH && path.ends_with("/inplacesets/web/status")
     };
@@ -165,4 +177,46 @@ async fn a_refused_pod_does_not_keep_the_status_from_being_written() {
         .unwrap();
     let tries = api.written.lock().unwrap().iter().filter(|w| creates_a_pod(w)).count();
     assert!(tries < 10, "a refused pod is not tried again at once: {tries}");
+}
+
+/// A pod of the set that has not served yet.
+fn pod(number: u32, is_ready: bool) -> PodObject {
+    let owner = json!([{"apiVersion": "cafe.dev/v1alpha1", "kind": "InPlaceSet", "name": "web", "uid": UID, "controller": true}]);
+    let revision = revision()["metadata"]["labels"]["cafe.dev/revision"].clone();
+    let state = json!({"name": "app", "image": "a:1", "ready": is_ready, "containerID": "c", "state": {"running": {}}});
+    let ready = json!({"type": "ContainersReady", "status": if is_ready { "True" } else { "False" }});
+    let metadata = json!({
+        "name": format!("web-{number}"), "namespace": "shop", "uid": format!("00000000-0000-0000-0000-{number:012x}"),
+        "resourceVersion": if is_ready { "20" } else { "10" }, "labels": {"app": "web", "cafe.dev/revision": revision},
+        "ownerReferences": owner,
+    });
+    let spec = json!({"nodeName": "node", "containers": [{"name": "app", "image": "a:1"}]});
+    let status = json!({"phase": "Running", "conditions": [ready], "containerStatuses": [state]});
+    serde_json::from_value(json!({"metadata": metadata, "spec": spec, "status": status})).unwrap()
+}
+
+#[tokio::test]
+async fn a_write_that_is_refused_holds_no_other_pod_back() {
+    let api = Api::default();
+    *api.forbidden.lock().unwrap() = Some(("/pods/web-1/status", 422));
+    let to = |pod: &'static str| {
+        let path = format!("/pods/{pod}/status");
+        move |written: &(Method, String)| written.0 == Method::PATCH && written.1.ends_with(&path)
+    };
+    let second = {
+        let api = api.clone();
+        // Not before it is known that the first one was refused: an event tells.
+        async move {
+            api.until(|written| written.iter().any(|(_, path)| path.ends_with("/events"))).await;
+            Observed::Pod(Event::Apply(pod(2, true)))
+        }
+    };
+    let engine = engine_that_sees(&api, vec![pod(1, true), pod(2, false)], stream::once(second).boxed());
+    let let_in = api.until(|written| written.iter().any(to("web-2")));
+    tokio::time::timeout(Duration::from_millis(TICK / 2), engine.run(let_in))
+        .await
+        .expect("the other pod is let in")
+        .unwrap();
+    let tries = api.written.lock().unwrap().iter().filter(|written| to("web-1")(written)).count();
+    assert_eq!(tries, 1, "what was refused is left alone for a while");
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod authors;
 pub(crate) mod content;
+pub(crate) mod gate_editor;
 pub(crate) mod pod;
 pub(crate) mod records;
 pub(crate) mod slim;

@@ -48,6 +48,7 @@ pub(crate) fn record(object: &PodObject, interner: &mut Interner) -> Option<Pod>
             .map(|c| seconds(c.last_transition_time.as_ref().or(meta.creation_timestamp.as_ref()))),
         phase: phase(status.phase.as_deref()),
         gate: gate.map_or(Gate::Missing, |c| Gate::parse(&c.status, c.reason.as_deref().unwrap_or_default())),
+        gate_editor: object.metadata.1.0.as_deref().map(|name| interner.text(name)),
         gate_since: gate.map_or(Seconds::default(), |c| since(c.last_transition_time.as_ref())),
         selected: label(LABEL_SERVING).is_some_and(|value| value == "true"),
         offline: annotation(ANNOTATION_OFFLINE).is_some_and(|value| value != "false"),

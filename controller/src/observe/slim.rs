@@ -14,10 +14,10 @@ use kube::{
     Resource,
     core::{ClusterResourceScope, NamespaceResourceScope},
 };
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::Value;
 
-use super::authors;
+use super::{authors, gate_editor::GateEditor};
 
 /// Object metadata without managed fields and the like.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ pub(crate) struct Meta(pub(crate) ObjectMeta);
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
-struct SlimMeta {
+struct SlimMeta<M> {
     name: Option<String>,
     namespace: Option<String>,
     uid: Option<String>,
@@ -38,25 +38,43 @@ struct SlimMeta {
     annotations: Option<BTreeMap<String, String>>,
     owner_references: Option<Vec<OwnerReference>>,
     finalizers: Option<Vec<String>>,
+    managed_fields: M,
+}
+
+impl<M> SlimMeta<M> {
+    fn split(self) -> (ObjectMeta, M) {
+        let meta = ObjectMeta {
+            name: self.name,
+            namespace: self.namespace,
+            uid: self.uid,
+            resource_version: self.resource_version,
+            generation: self.generation,
+            creation_timestamp: self.creation_timestamp,
+            deletion_timestamp: self.deletion_timestamp,
+            labels: self.labels,
+            annotations: self.annotations,
+            owner_references: self.owner_references,
+            finalizers: self.finalizers,
+            ..ObjectMeta::default()
+        };
+        (meta, self.managed_fields)
+    }
 }
 
 impl<'de> Deserialize<'de> for Meta {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let slim = SlimMeta::deserialize(deserializer)?;
-        Ok(Self(ObjectMeta {
-            name: slim.name,
-            namespace: slim.namespace,
-            uid: slim.uid,
-            resource_version: slim.resource_version,
-            generation: slim.generation,
-            creation_timestamp: slim.creation_timestamp,
-            deletion_timestamp: slim.deletion_timestamp,
-            labels: slim.labels,
-            annotations: slim.annotations,
-            owner_references: slim.owner_references,
-            finalizers: slim.finalizers,
-            ..ObjectMeta::default()
-        }))
+        SlimMeta::<IgnoredAny>::deserialize(deserializer).map(|slim| Self(slim.split().0))
+    }
+}
+
+/// Metadata of a pod, of which it matters whether anybody else has moved its gate.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PodMeta(pub(crate) ObjectMeta, pub(crate) GateEditor);
+
+impl<'de> Deserialize<'de> for PodMeta {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (meta, editor) = SlimMeta::deserialize(deserializer)?.split();
+        Ok(Self(meta, editor))
     }
 }
 
@@ -164,7 +182,7 @@ resource!(RevisionObject, "apps", "v1", "ControllerRevision", "controllerrevisio
 /// A pod.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct PodObject {
-    pub(crate) metadata: Meta,
+    pub(crate) metadata: PodMeta,
     #[serde(default)]
     pub(crate) spec: PodSpec,
     #[serde(default)]

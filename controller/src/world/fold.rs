@@ -359,8 +359,7 @@ impl World {
     fn end_rest(&mut self, owner: Owner) {
         let memory = self.memory(owner);
         memory.resting_until = None;
-        memory.no_births_until = None;
-        memory.no_chronicles_until = None;
+        memory.refusals.clear();
         memory.refused = None;
     }
 

@@ -10,6 +10,7 @@ mod nodes;
 mod orphans;
 mod overlaps;
 pub(crate) mod plan;
+pub(crate) mod refusals;
 mod relist;
 mod remove;
 #[cfg(test)]
@@ -39,6 +40,7 @@ use crate::observe::{
 use nodes::Nodes;
 use orphans::Orphans;
 use overlaps::Overlaps;
+use refusals::Refusals;
 use relist::Relists;
 use writes::Writes;
 
@@ -168,9 +170,9 @@ pub(crate) struct Memory {
     pub(crate) creating: Vec<(Text, RevisionHash)>,
     /// Names of claims being created.
     pub(crate) claiming: Vec<Text>,
-    /// No pod and no claim is to be created before this: the API server has refused one.
-    pub(crate) no_births_until: Option<Millis>,
-    /// Why it refused, until a pod is created.
+    /// What the API server has refused lately.
+    pub(crate) refusals: Refusals,
+    /// Why it refused the last pod, until one is created.
     pub(crate) refused: Option<Text>,
     /// Names of pods that somebody else holds.
     pub(crate) occupied: Vec<Text>,
@@ -184,8 +186,6 @@ pub(crate) struct Memory {
     pub(crate) births: u32,
     /// A CafeRelease is being created for it.
     pub(crate) chronicling: bool,
-    /// No CafeRelease is to be written before this: the API server has refused one.
-    pub(crate) no_chronicles_until: Option<Millis>,
     /// A live read for it is on its way.
     pub(crate) proving: bool,
     /// When its status was last written.

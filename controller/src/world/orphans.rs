@@ -255,10 +255,12 @@ impl World {
             let placed = place.is_none_or(|(key, value)| pod.place.is_bound_to(key, value));
             placed && spec.selector.matches(pod.labels.iter())
         };
+        // Whose pods they are is not clear while an older object has a claim to them.
+        let is_free =
+            self.overlaps.of(record.set.uid).or_else(|| self.overlaps.of(record.set.owner?)).is_none();
+        let here = self.orphans.pods.get(&record.namespace).filter(|_| is_free);
         let mut newest = 0;
-        for pod in
-            self.orphans.pods.get(&record.namespace).into_iter().flat_map(BTreeMap::values).filter(fits)
-        {
+        for pod in here.into_iter().flat_map(BTreeMap::values).filter(fits) {
             newest = newest.max(pod.sighting);
             around.orphans.push(pod.orphan.clone());
         }

@@ -147,7 +147,7 @@ impl World {
             maker: None,
         };
         let changed = self.overlaps.claim(&d.namespace, created, d.uid, claim);
-        self.dirty.extend(changed);
+        self.mark_claimants(changed);
     }
 
     /// An InPlaceSet has come or changed. One that a CafeDeployment owns claims nothing by itself.
@@ -168,12 +168,23 @@ impl World {
             maker: maker(set),
         };
         let changed = self.overlaps.claim(&record.namespace, created, set.uid, claim);
-        self.dirty.extend(changed);
+        self.mark_claimants(changed);
+    }
+
+    /// They and their InPlaceSets, which adopt nothing while another has a claim to it, are planned again.
+    fn mark_claimants(&mut self, owners: Vec<Owner>) {
+        for owner in owners {
+            if let Owner::Deployment(uid) = owner {
+                let sets = self.sets_of.get(&uid).into_iter().flatten().map(|set| Owner::Set(*set));
+                self.dirty.extend(sets);
+            }
+            self.dirty.insert(owner);
+        }
     }
 
     /// An object is gone, or somebody else's.
     pub(super) fn give_up_claim(&mut self, uid: Uid) {
         let changed = self.overlaps.give_up(uid);
-        self.dirty.extend(changed);
+        self.mark_claimants(changed);
     }
 }

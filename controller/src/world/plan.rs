@@ -13,7 +13,7 @@ use cafe_planner::{
     time::{Millis, Now},
 };
 
-use super::{Kind, Memory, Owner, PodRecord, SetRecord, World, orphans};
+use super::{Kind, Memory, Owner, PodRecord, SetRecord, World, orphans, refusals::Refused};
 
 /// What one look at an owner gave.
 pub(crate) enum Planned {
@@ -64,7 +64,7 @@ impl World {
             claims: &claims,
             claiming: &memory.claiming,
             occupied: &memory.occupied,
-            no_births_until: memory.no_births_until,
+            no_births_until: memory.refusals.until(Refused::Births, now.mono),
             refused: memory.refused.as_ref(),
             held: &memory.held,
             proving: memory.proving,
@@ -169,8 +169,9 @@ impl World {
             units: &units,
             chronicles: &chronicles,
             chronicling: memory.chronicling,
-            no_chronicles_until: memory.no_chronicles_until,
+            no_chronicles_until: memory.refusals.until(Refused::Records, now.mono),
             held: &memory.held,
+            topology: deployment::ceiling::fingerprint(&record.deployment.spec.topology),
             taken: &taken,
             nodes: &nodes,
             others: Others {

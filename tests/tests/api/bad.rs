@@ -278,6 +278,16 @@ pub(crate) fn of_the_topology() -> Vec<Bad> {
         ),
         bad(
             "/spec/topology/values",
+            json!([long(128)]),
+            ["spec.topology.values[0]", "aaaaaaaaaa", "at most 40"],
+        ),
+        bad(
+            "/spec/topology/values",
+            json!(["CellA", ""]),
+            ["spec.topology.values[1]", "\"\"", "such as CellA"],
+        ),
+        bad(
+            "/spec/topology/values",
             json!(["CellA", "cella"]),
             [values, "CellA more than once", "such as CellA and CellB"],
         ),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ground::Ground;
 
@@ -19,11 +19,28 @@ fn manifests() -> Vec<PathBuf> {
     files
 }
 
+/// What a provisioner would make: volumes for claims that name no StorageClass.
+fn volumes(ground: &Ground) {
+    for number in 0..8 {
+        let name = format!("{}-{number}", ground.namespace);
+        ground.apply(&json!({
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": name },
+            "spec": {
+                "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteOnce"],
+                "persistentVolumeReclaimPolicy": "Retain", "hostPath": { "path": format!("/var/{name}") },
+            },
+        }));
+    }
+}
+
 #[tokio::test]
 async fn every_example_applies_as_it_is_and_comes_to_serve() {
     for file in manifests() {
         let ground = Ground::new("example").await;
         let path = file.to_str().unwrap();
+        if std::fs::read_to_string(&file).unwrap().contains("volumeClaimTemplates:") {
+            volumes(&ground);
+        }
         ground.kubectl(&["apply", "--filename", path]);
         for deployment in ground.list("CafeDeployment").await {
             let name = deployment["metadata"]["name"].as_str().unwrap();

@@ -15,6 +15,7 @@ mod examples;
 mod ground;
 mod look;
 mod objects;
+mod overlaps;
 mod ownership;
 mod pods;
 mod refusals;

@@ -34,7 +34,7 @@ fn all_owned_by(objects: &[Value], uid: &Value) -> bool {
 }
 
 /// Waits for an event with this reason, about an object whose name begins so, that says this.
-async fn until_told(ground: &Ground, reason: &str, about: &str, words: &str) {
+pub(super) async fn until_told(ground: &Ground, reason: &str, about: &str, words: &str) {
     let told = |event: &Value| {
         let name = event["regarding"]["name"].as_str().unwrap_or_default();
         let note = event["note"].as_str().unwrap_or_default();
@@ -43,7 +43,7 @@ async fn until_told(ground: &Ground, reason: &str, about: &str, words: &str) {
     ground.until_all("Event", &format!("{reason} about {about}: {words}"), |all| all.iter().any(told)).await;
 }
 
-async fn until_refused(ground: &Ground, kind: &str, name: &str, older: &str) -> Value {
+pub(super) async fn until_refused(ground: &Ground, kind: &str, name: &str, older: &str) -> Value {
     ground
         .until(kind, name, "refused for its selector", |object| {
             let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
@@ -55,7 +55,7 @@ async fn until_refused(ground: &Ground, kind: &str, name: &str, older: &str) -> 
         .await
 }
 
-async fn until_set_serves(ground: &Ground, name: &str, replicas: i64) -> Value {
+pub(super) async fn until_set_serves(ground: &Ground, name: &str, replicas: i64) -> Value {
     ground
         .until("InPlaceSet", name, "serving", |set| {
             let status = &set["status"];
@@ -67,7 +67,7 @@ async fn until_set_serves(ground: &Ground, name: &str, replicas: i64) -> Value {
         .await
 }
 
-fn name_of(object: &Value) -> String {
+pub(super) fn name_of(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap().to_owned()
 }
 
@@ -76,7 +76,7 @@ async fn first(ground: &Ground, kind: &str) -> (String, Value) {
     (name_of(&object), object)
 }
 
-fn patch(ground: &Ground, kind: &str, name: &str, how: &str, body: &Value) {
+pub(super) fn patch(ground: &Ground, kind: &str, name: &str, how: &str, body: &Value) {
     ground.kubectl(&["patch", kind, name, &format!("--type={how}"), "--patch", &body.to_string()]);
 }
 
@@ -356,7 +356,7 @@ async fn what_is_changed_by_hand_on_a_pod_is_told_on_the_pod() {
 }
 
 /// Another object with the labels of the good one.
-fn named(mut object: Value, name: &str) -> Value {
+pub(super) fn named(mut object: Value, name: &str) -> Value {
     put(&mut object, "/metadata/name", name.into());
     object
 }
@@ -396,7 +396,7 @@ async fn the_younger_of_two_with_overlapping_selectors_is_refused_until_the_olde
 }
 
 /// Waits until the server's clock is past the second in which the object was created.
-async fn next_second(ground: &Ground, object: &Value) {
+pub(super) async fn next_second(ground: &Ground, object: &Value) {
     let created = object["metadata"]["creationTimestamp"].clone();
     let probe = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "generateName": "clock-" } });
     let look = || async {

@@ -70,6 +70,7 @@ struct Life {
 
 impl Case<'_> {
     async fn play<S: Story>(&mut self, point: Option<Point>) -> Result<Outcome> {
+        S::found(self.web).await?;
         let life = self.begin_a_life(point, S::FROM_THE_START).await?;
         let mut before = Identities::new();
         if !S::FROM_THE_START {

@@ -19,6 +19,11 @@ pub(crate) trait Story {
     /// What is installed.
     fn manifest() -> Value;
 
+    /// Brings what the workload needs of the cluster, before it is installed.
+    async fn found(_web: &Workload) -> Result<()> {
+        Ok(())
+    }
+
     /// What has happened before the story begins: its deaths belong to another story.
     async fn prepare(_web: &Workload) -> Result<()> {
         Ok(())

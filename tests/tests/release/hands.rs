@@ -16,7 +16,15 @@ use crate::story::since_out;
 /// Writes a part of a pod's status.
 async fn write_status(web: &Workload, pod: &str, condition: Value) -> Result<()> {
     let patch = Patch::Strategic(json!({ "status": { "conditions": [condition] } }));
-    web.api(Kind::Pod).patch_status(pod, &PatchParams::default(), &patch).await?;
+    let mallory = PatchParams { field_manager: Some("mallory".to_owned()), ..PatchParams::default() };
+    web.api(Kind::Pod).patch_status(pod, &mallory, &patch).await?;
+    Ok(())
+}
+
+/// Waits until it is told on the pod who has written into its gate.
+async fn told(web: &Workload, pod: &str, words: &str) -> Result<()> {
+    let is = |(reason, note): &(String, String)| reason == "ChildOverwritten" && note.contains(words);
+    web.wait_until(words, |_| web.watcher().pod_events(pod).iter().any(is)).await?;
     Ok(())
 }
 
@@ -68,6 +76,7 @@ async fn a_gate_that_is_closed_by_hand_is_opened_again_without_a_restart() -> Re
     let view = web.wait_until("back", back).await?;
     assert_eq!((view.identities(), view.reserved()), (before, 0));
     assert!(view.pods().all(|pod| pod.restarts() == 0));
+    told(&web, &pod, "field manager mallory has closed it").await?;
     web.finish().await?;
     Ok(())
 }
@@ -83,6 +92,7 @@ async fn a_gate_that_is_opened_by_hand_in_a_drain_is_closed_again_before_anythin
     write_status(&web, &pod, json!({ "type": GATE, "status": "True", "reason": "Impatience" })).await?;
     let anew = |view: &View| draining(view).is_some_and(|(_, now)| now != reason);
     web.wait_until("draining anew", anew).await?;
+    told(&web, &pod, "field manager mallory has opened it").await?;
     Balancer(&web).unlock_all().await?;
     assert_eq!(web.wait_until_settled().await?.serving_in_all("v2"), 1);
     let steps = since_out(&web, &uid);

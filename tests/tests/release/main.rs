@@ -19,6 +19,7 @@ mod history;
 mod lost_nodes;
 mod matrix;
 mod minds;
+mod node_lifecycle;
 mod offline;
 mod people;
 mod placement;

@@ -95,8 +95,6 @@ pub enum Action {
         uid: Uid,
         /// Resource version.
         rv: u64,
-        /// Claims that it owns stay, without an owner.
-        keeps_claims: bool,
     },
     /// Make an InPlaceSet that nobody owns its own.
     AdoptSet {

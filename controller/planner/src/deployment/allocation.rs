@@ -6,7 +6,7 @@ use cafe_crds::intstr::IntOrPercent;
 
 use crate::{
     apportion::{evenly, largest_remainder_near},
-    deployment::{Snapshot, UnitView, ceiling, snapshot::unit_of, unit_health},
+    deployment::{DeploymentSpec, Snapshot, UnitView, ceiling, snapshot::unit_of, unit_health},
 };
 
 /// The replicas of each unit.
@@ -43,25 +43,52 @@ impl Allocation {
 /// Allocates `spec.replicas` over the units of the topology.
 #[must_use]
 pub fn allocate(s: &Snapshot<'_>) -> Allocation {
-    allocate_if(s, None)
+    Survey::of(s).allocate()
 }
 
-/// Allocates as if a unit had this ceiling.
-#[must_use]
-pub fn allocate_if(s: &Snapshot<'_>, capped: Option<(&str, i32)>) -> Allocation {
-    let spec = &s.deployment.spec;
-    let names = s.unit_names();
-    let limit = |unit: &&str| Limit {
-        today: s.unit(unit).map_or(0, |u| u.set.spec.replicas),
-        ceiling: capped
-            .filter(|(name, _)| name == unit)
-            .map(|(_, most)| most)
-            .or_else(|| ceiling::of(s, unit)),
-        last: unit_health::is_short(s, unit),
-    };
-    let limits: Vec<Limit> = names.iter().map(limit).collect();
-    let (replicas, pins_fit) = split_within(spec.replicas, &names, &spec.topology.unit_replicas, &limits);
-    Allocation { units: names.into_iter().map(str::to_owned).zip(replicas).collect(), pins_fit }
+/// What the allocator knows of the units, looked up once for as many allocations as are made of it.
+#[derive(Clone, Debug)]
+pub struct Survey<'a> {
+    spec: &'a DeploymentSpec,
+    names: Vec<&'a str>,
+    limits: Vec<Limit>,
+}
+
+impl<'a> Survey<'a> {
+    /// Looks every unit up.
+    #[must_use]
+    pub fn of(s: &Snapshot<'a>) -> Self {
+        let names = s.unit_names();
+        let limit = |unit: &&str| Limit {
+            today: s.unit(unit).map_or(0, |u| u.set.spec.replicas),
+            ceiling: ceiling::of(s, unit),
+            last: unit_health::is_short(s, unit),
+        };
+        let limits = names.iter().map(limit).collect();
+        Self { spec: &s.deployment.spec, names, limits }
+    }
+
+    /// Allocates `spec.replicas` over the units.
+    #[must_use]
+    pub fn allocate(&self) -> Allocation {
+        self.within(&self.limits)
+    }
+
+    /// Allocates as if a unit had this ceiling.
+    #[must_use]
+    pub fn allocate_if(&self, unit: &str, most: i32) -> Allocation {
+        let mut limits = self.limits.clone();
+        let of_unit = self.names.iter().zip(&mut limits).filter(|(name, _)| **name == unit);
+        of_unit.for_each(|(_, limit)| limit.ceiling = Some(most));
+        self.within(&limits)
+    }
+
+    fn within(&self, limits: &[Limit]) -> Allocation {
+        let pins = &self.spec.topology.unit_replicas;
+        let (replicas, pins_fit) = split_within(self.spec.replicas, &self.names, pins, limits);
+        let names = self.names.iter().map(|name| (*name).to_owned());
+        Allocation { units: names.zip(replicas).collect(), pins_fit }
+    }
 }
 
 /// What the allocator knows of a unit besides its pin.

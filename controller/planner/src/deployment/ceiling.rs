@@ -20,18 +20,14 @@ pub fn of(s: &Snapshot<'_>, unit: &str) -> Option<i32> {
         return None;
     }
     let view = s.unit(unit)?;
-    standing(view, fingerprint(topology)).map(|ceiling| ceiling.pods)
+    wanted(s, view).map(|ceiling| ceiling.pods)
 }
 
 /// The ceiling as the InPlaceSet of a unit is to have it.
 #[must_use]
 pub fn wanted(s: &Snapshot<'_>, view: &UnitView<'_>) -> Option<Ceiling> {
-    standing(view, fingerprint(&s.deployment.spec.topology))
-}
-
-fn standing(view: &UnitView<'_>, topology: u32) -> Option<Ceiling> {
-    let ceiling = view.set.ceiling.filter(|c| c.topology.is_none_or(|made_for| made_for == topology))?;
-    Some(Ceiling { pods: raised(view, ceiling.pods), topology: Some(topology) })
+    let ceiling = view.set.ceiling.filter(|c| c.topology.is_none_or(|made_for| made_for == s.topology))?;
+    Some(Ceiling { pods: raised(view, ceiling.pods), topology: Some(s.topology) })
 }
 
 /// A Ready pod is never moved: pods that have found a node after all, before the unit was told, keep their places.

@@ -1,6 +1,7 @@
 //! The InPlaceSets: one per unit, each told its replicas, its partition and its share of the budget.
 
 use cafe_crds::{
+    claims::{ClaimRetention, ClaimRetentionPolicy},
     deployment::UnitType,
     inplaceset::{Placement, UpdateStrategy},
     intstr::IntOrPercent,
@@ -59,7 +60,7 @@ fn fence(s: &Snapshot<'_>, plan: &mut Plan) {
         };
         plan.steps.iter().any(|step| about(&step.action) == Some(uid))
     };
-    let open = s.units.iter().filter(|u| !u.fenced && !u.busy && !u.set.deleting);
+    let open = s.units.iter().filter(|u| !u.fenced && !u.busy);
     let open: Vec<&Set> = open.map(|u| u.set).filter(|set| !written(set.uid)).collect();
     for set in open {
         plan.act(Action::TouchSet { name: set.name.clone(), uid: set.uid, rv: set.rv });
@@ -169,19 +170,19 @@ fn retire(s: &Snapshot<'_>, view: &UnitView<'_>, step: &Step<'_>, room: &mut i32
         ..set.spec.update_strategy.clone()
     };
     let replicas = shrink(view, 0, room);
-    // What becomes of claims is asked at the end.
-    let claim_retention = s.deployment.spec.claim_retention;
+    // The unit is scaled away, not deleted: its claims let go of the InPlaceSet first, and what `whenScaled` leaves is there when it
+    // comes back.
+    let when_deleted = ClaimRetention::Retain;
+    let claim_retention = ClaimRetentionPolicy { when_deleted, ..s.deployment.spec.claim_retention };
     let spec = SetSpec { replicas, update_strategy: strategy, claim_retention, ..set.spec.clone() };
     if set.spec != spec {
         plan.act(Action::WriteSet { name: set.name.clone(), uid: set.uid, rv: set.rv, spec: Box::new(spec) });
-    } else if is_empty(view) {
+    } else if is_empty(view) && view.census.owned_claims == 0 {
         let event = Event::normal(
             reason::UNIT_REMOVED,
             format!("unit {}: InPlaceSet {} was empty", unit_of(set), set.name),
         );
-        // The unit is scaled away, not deleted: what `whenScaled` has left is there when it comes back.
-        let keeps_claims = view.census.owned_claims > 0;
-        let action = Action::DeleteSet { name: set.name.clone(), uid: set.uid, rv: set.rv, keeps_claims };
+        let action = Action::DeleteSet { name: set.name.clone(), uid: set.uid, rv: set.rv };
         plan.act_and_tell(action, event);
     }
 }

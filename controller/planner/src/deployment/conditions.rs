@@ -6,7 +6,9 @@ use cafe_crds::{
     reason,
 };
 
-use crate::deployment::{Snapshot, allocation::Allocation, message, scaleout, step::Step, unit_health};
+use crate::deployment::{
+    Snapshot, allocation::Allocation, message, overlap, scaleout, step::Step, unit_health,
+};
 
 /// One condition before it is compared with the one in the status.
 struct Now {
@@ -70,7 +72,8 @@ pub fn dated(
 
 fn is_settled(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals) -> bool {
     let replicas = s.deployment.spec.replicas;
-    let done = step.is_complete() && step.abandons.is_none() && !s.awaits_restart();
+    let stays = s.others.overlaps.is_none() && !s.awaits_restart();
+    let done = step.is_complete() && step.abandons.is_none() && stays;
     done && totals.placed && totals.replicas == replicas && totals.updated_available == replicas
 }
 
@@ -82,6 +85,7 @@ fn ready(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals, message: &str) -> No
 
 fn unready_reason(s: &Snapshot<'_>, step: &Step<'_>) -> &'static str {
     match step.release.state {
+        _ if s.others.overlaps.is_some() => reason::SELECTOR_OVERLAPS,
         ReleaseState::Aborted => reason::RELEASE_ABORTED,
         ReleaseState::Failed => reason::PROGRESS_DEADLINE_EXCEEDED,
         ReleaseState::Completed if s.awaits_restart() => reason::RESTARTING,
@@ -98,7 +102,8 @@ fn stalled_or_reconciling(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals, mes
     if is_settled(s, step, totals) {
         return None;
     }
-    let (kind, reason) = match stall(s).or_else(|| stopped(s, step)) {
+    let overlaps = s.others.overlaps.map(|_| reason::SELECTOR_OVERLAPS);
+    let (kind, reason) = match overlaps.or_else(|| stall(s)).or_else(|| stopped(s, step)) {
         Some(reason) => (types::STALLED, reason),
         None => (types::RECONCILING, unready_reason(s, step)),
     };
@@ -181,7 +186,9 @@ fn waiting(step: &Step<'_>, message: &str) -> Now {
 fn paused(s: &Snapshot<'_>, step: &Step<'_>) -> Now {
     let paused = step.is_paused(s);
     let (reason, message) = if paused {
-        (reason::PAUSED, format!("spec.strategy.pause holds revision {}", step.release.revision))
+        let why = overlap::advice(s)
+            .unwrap_or_else(|| format!("spec.strategy.pause holds revision {}", step.release.revision));
+        (reason::PAUSED, why)
     } else {
         (reason::NOT_PAUSED, String::new())
     };
@@ -213,6 +220,7 @@ fn units_healthy(s: &Snapshot<'_>, allocation: &Allocation) -> Now {
 #[must_use]
 pub fn phase(s: &Snapshot<'_>, step: &Step<'_>, totals: Totals) -> Phase {
     match step.release.state {
+        _ if s.others.overlaps.is_some() => Phase::Invalid,
         ReleaseState::WaitingForConfirmation => Phase::Waiting,
         ReleaseState::Paused => Phase::Paused,
         ReleaseState::RollingBack => Phase::RollingBack,

@@ -4,6 +4,7 @@
 
 use cafe_crds::intstr::IntOrPercent;
 
+use crate::apportion::{Level, pour};
 use crate::deployment::{Snapshot, UnitView, allocation::Allocation, snapshot::unit_of, step::Step};
 
 /// A unit as the dealer sees it.
@@ -17,6 +18,8 @@ pub struct Hand {
     pub in_flight: i32,
     /// Pods it has yet to move and has not reserved.
     pub demand: i32,
+    /// It is being deleted: nothing is dealt to it.
+    pub goes: bool,
     /// It has seen and acknowledged its grant.
     pub acknowledged: bool,
 }
@@ -36,7 +39,8 @@ pub fn deal(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Deal 
     let hands: Vec<Hand> =
         allocation.units.iter().map(|(unit, replicas)| hand(s, step, unit, *replicas)).collect();
     // Units on their way out are dealt nothing more, but what they have counts until it is taken back.
-    let leaving = s.units.iter().filter(|u| allocation.of(unit_of(u.set)).is_none());
+    let leaves = |u: &&UnitView<'_>| u.set.deleting || allocation.of(unit_of(u.set)).is_none();
+    let leaving = s.units.iter().filter(leaves);
     let held: i32 = leaving.map(|u| grant_of(u).max(u.census.in_flight)).sum();
     // Pods that have not been let in yet are no reason to take more of the others out.
     let budget = (s.budget_of(allocation.total()) - held).max(0);
@@ -60,6 +64,10 @@ fn hand(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32) -> Hand {
         return Hand { acknowledged: !s.busy, ..Hand::default() };
     };
     let c = view.census;
+    if view.set.deleting {
+        // What it was granted counts, but it is told nothing more and takes nothing more out.
+        return Hand { current: Some(0), out: c.broken, goes: true, acknowledged: true, ..Hand::default() };
+    }
     // By the revision that the release goes to, and not by the one that the unit has been told: what it takes out as soon as
     // it hears of the release is demand already.
     let updated = c.at(step.target.hash).available;
@@ -70,6 +78,7 @@ fn hand(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32) -> Hand {
         out: c.broken.saturating_add(c.in_flight),
         in_flight: c.in_flight,
         demand: to_move.saturating_sub(c.in_flight).max(0),
+        goes: false,
         acknowledged: !view.busy && view.set.status.observed_generation == Some(view.set.generation),
     }
 }
@@ -96,21 +105,15 @@ fn wanted(budget: i32, hands: &[Hand]) -> Vec<i32> {
     }
     let mut left = budget;
     // What is out already is spent, whoever took it out.
-    let mut grants: Vec<i32> = hands.iter().map(|h| take(&mut left, h.out)).collect();
-    let mut demand: Vec<i32> = hands.iter().map(|h| h.demand).collect();
-    while left > 0 && demand.iter().any(|d| *d > 0) {
-        for (grant, d) in grants.iter_mut().zip(&mut demand).filter(|(_, d)| **d > 0) {
-            let one = take(&mut left, 1);
-            *grant += one;
-            *d -= one;
-        }
-    }
+    let spent: Vec<i32> = hands.iter().map(|h| take(&mut left, h.out)).collect();
+    let asked: Vec<Level> = hands.iter().map(|h| Level { least: 0, most: h.demand }).collect();
+    let given = pour(left, &asked);
+    left -= given.iter().sum::<i32>();
+    let grants = spent.iter().zip(given).map(|(spent, given)| spent + given);
     // What nobody asks for now is dealt evenly, so that the next group seldom needs a new deal.
-    while take(&mut left, 1) > 0 {
-        let Some(least) = grants.iter_mut().min() else { break };
-        *least += 1;
-    }
-    grants
+    let most = |least, hand: &Hand| if hand.goes { least } else { i32::MAX };
+    let open = grants.zip(hands).map(|(least, hand)| Level { least, most: most(least, hand) });
+    pour(left, &open.collect::<Vec<_>>())
 }
 
 fn take(left: &mut i32, most: i32) -> i32 {
@@ -164,7 +167,7 @@ mod tests {
     use super::*;
 
     fn unit(current: i32, out: i32, demand: i32) -> Hand {
-        Hand { current: Some(current), out, in_flight: out, demand, acknowledged: true }
+        Hand { current: Some(current), out, in_flight: out, demand, acknowledged: true, goes: false }
     }
 
     fn dealt(budget: i32, hands: &[Hand]) -> Vec<i32> {

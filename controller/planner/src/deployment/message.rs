@@ -10,7 +10,7 @@ use cafe_crds::{
 pub use crate::words::pods;
 use crate::{
     deployment::{
-        Snapshot, adoption, children, gate, reschedule, scaleout,
+        Snapshot, adoption, children, gate, overlap, reschedule, scaleout,
         step::{Kind, Step},
         unit_health, waits,
     },
@@ -32,6 +32,9 @@ pub fn units(units: &BTreeMap<String, i32>) -> String {
 pub fn message(s: &Snapshot<'_>, step: &Step<'_>, placed: bool) -> String {
     let r = &step.release;
     let at = format!("group {}/{} of revision {}", r.group, r.group_total, r.revision);
+    if let Some(overlap) = overlap::advice(s) {
+        return if step.is_complete() { overlap } else { format!("{at} is held: {overlap}") };
+    }
     if let Some(obstacle) = obstacle(s) {
         return format!("{at} cannot go on: {obstacle}");
     }

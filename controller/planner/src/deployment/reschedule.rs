@@ -15,7 +15,7 @@ use crate::{
     deployment::{
         Action, Event, Plan, Snapshot, UnitView,
         action::Step,
-        allocation::{self, Allocation},
+        allocation::{Allocation, Survey},
         ceiling, message,
         snapshot::unit_of,
         unit_health,
@@ -36,6 +36,7 @@ pub fn plan(s: &Snapshot<'_>, sizes: &Allocation, plan: &mut Plan) {
     if let Some(next) = s.units.iter().filter_map(|u| u.census.next_unschedulable(due)).min() {
         plan.wake.at_wall(s.now, Seconds(next.0.saturating_add(i64::from(auto.initial_delay_seconds))));
     }
+    let survey = Survey::of(s);
     for (unit, size) in &sizes.units {
         let Some(view) = s.unit(unit).filter(|view| is_at_rest(view, *size)) else { continue };
         if !may_give(s, unit) || !is_free(view, plan) {
@@ -51,12 +52,13 @@ pub fn plan(s: &Snapshot<'_>, sizes: &Allocation, plan: &mut Plan) {
         }
         // Where some of the places would go to a unit that takes none, a single one may not.
         let some = [overdue.min(s.budget()), 1].into_iter().filter(|n| (1..=overdue).contains(n));
-        let Some((moved, receivers)) = some.into_iter().find_map(|n| Some((n, takers(s, sizes, view, n)?)))
+        let Some((moved, receivers)) =
+            some.into_iter().find_map(|n| Some((n, takers(s, &survey, sizes, view, n)?)))
         else {
             continue;
         };
         let pods = view.set.spec.replicas - moved;
-        let topology = Some(ceiling::fingerprint(&s.deployment.spec.topology));
+        let topology = Some(s.topology);
         let note = format!(
             "unit {unit}: {} found no node for {} s and moved to {receivers}; the InPlaceSet {} keeps the annotation {ANNOTATION_CEILING}={pods}",
             message::pods(moved),
@@ -114,10 +116,16 @@ fn may_give(s: &Snapshot<'_>, unit: &str) -> bool {
 }
 
 /// The units that `places` of a unit would go to, in words; none when one of them would be one that takes none, or is not known to.
-fn takers(s: &Snapshot<'_>, sizes: &Allocation, giver: &UnitView<'_>, places: i32) -> Option<String> {
+fn takers(
+    s: &Snapshot<'_>,
+    survey: &Survey<'_>,
+    sizes: &Allocation,
+    giver: &UnitView<'_>,
+    places: i32,
+) -> Option<String> {
     let name = unit_of(giver.set);
     let pods = giver.set.spec.replicas - places;
-    let (now, then) = (allocation::allocate(s), allocation::allocate_if(s, Some((name, pods))));
+    let (now, then) = (survey.allocate(), survey.allocate_if(name, pods));
     if then.of(name) != Some(pods) {
         return None;
     }

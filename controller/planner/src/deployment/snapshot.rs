@@ -136,6 +136,8 @@ pub struct Snapshot<'a> {
     pub no_chronicles_until: Option<Millis>,
     /// Hashes of revisions whose names somebody else holds.
     pub held: &'a [RevisionHash],
+    /// What tells its topology apart from others: see [`fingerprint`](crate::deployment::ceiling::fingerprint).
+    pub topology: u32,
     /// Names of InPlaceSets in its namespace that belong to someone else.
     pub taken: &'a [Text],
     /// The nodes of each unit, in order. Nothing is known of the nodes of a unit that is not here: it has no placement, or nodes
@@ -201,10 +203,10 @@ impl<'a> Snapshot<'a> {
         at.is_some_and(|at| self.units.iter().any(|u| u.census.oldest.is_some_and(|oldest| oldest < at)))
     }
 
-    /// The release is held by `spec.strategy.pause`.
+    /// The release is held: by `spec.strategy.pause`, or because an older object has a claim to such pods.
     #[must_use]
     pub fn paused(&self) -> bool {
-        self.deployment.spec.strategy.pause == Some(true)
+        self.deployment.spec.strategy.pause == Some(true) || self.others.overlaps.is_some()
     }
 }
 

@@ -27,8 +27,8 @@ fn confirmed(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
 }
 
 fn overruled_pause(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
-    let overruled =
-        s.paused() && step.kind == Kind::Rollback && step.release.state == ReleaseState::RollingBack;
+    let pause = s.deployment.spec.strategy.pause == Some(true);
+    let overruled = pause && step.kind == Kind::Rollback && step.release.state == ReleaseState::RollingBack;
     overruled.then(|| "spec.strategy.pause does not hold a rollback".to_owned())
 }
 

@@ -35,7 +35,7 @@ pub struct Census {
     pub terminating: i32,
     /// Claims of pods that were scaled away, which are still to be deleted.
     pub discarded_claims: i32,
-    /// Claims that would be deleted together with the set.
+    /// Claims that would be deleted together with the set, or may be: a write is on its way.
     pub owned_claims: i32,
     /// Pods by the revision they have, sorted.
     pub revisions: Vec<Share>,
@@ -160,9 +160,9 @@ pub fn take(s: &Snapshot<'_>) -> Census {
         c.wake.at_wall(s.now, at);
     }
     let (mut reserved, mut unreserved_in_service) = (0, 0);
-    for claim in s.claims.iter().map(|view| view.claim).filter(|claim| !claim.terminating) {
-        c.discarded_claims += i32::from(claim.given_up == Some(ClaimRetention::Delete));
-        c.owned_claims += i32::from(!claim.owners.is_empty());
+    for view in s.claims.iter().filter(|view| !view.claim.terminating) {
+        c.discarded_claims += i32::from(view.claim.given_up == Some(ClaimRetention::Delete));
+        c.owned_claims += i32::from(view.busy || !view.claim.owners.is_empty());
     }
     for view in s.pods {
         c.terminating += i32::from(view.pod.terminating);

@@ -28,7 +28,8 @@ pub fn all(s: &Snapshot<'_>, c: &Census, in_flight: usize) -> Vec<Condition> {
         (None, Some(held)) => held.advice(None),
         (None, None) if c.blocked > 0 => forbidden(s, c),
         (None, None) if s.set.deleting => {
-            format!("being deleted: {} pods are yet to be drained and to go", c.replicas + c.terminating)
+            let what = if s.set.bonds.drains() { "to be drained and to go" } else { "to go" };
+            format!("being deleted: {} pods are yet {what}", c.replicas + c.terminating)
         }
         (None, None) => {
             format!("{} of {} available, {} of {to_update} updated", c.available, pods(replicas), c.updated)
@@ -40,7 +41,7 @@ pub fn all(s: &Snapshot<'_>, c: &Census, in_flight: usize) -> Vec<Condition> {
         (Some(_), _) => reason::CREATE_FAILED,
         (None, Some(_)) => reason::DRAIN_TIMED_OUT,
         (None, None) if c.blocked > 0 => reason::IN_PLACE_ONLY,
-        (None, None) if s.set.deleting => reason::DRAINING_BEFORE_DELETION,
+        (None, None) if s.set.bonds.drains() && s.set.deleting => reason::DRAINING_BEFORE_DELETION,
         (None, None) => reason::REPLICAS_NOT_READY,
     };
     let mut conditions = vec![dated(s, types::READY, ready.into(), reason, message.clone())];

@@ -19,7 +19,9 @@ use crate::{
 ///
 /// Returns the places that are being filled, also while nothing may be created.
 pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], places: &Places<'_>, plan: &mut Plan) -> BTreeSet<Text> {
-    let Some(target) = s.target.filter(|_| s.others.overlaps.is_none()) else { return BTreeSet::new() };
+    let overlaps = s.others.overlaps.is_some();
+    let may_create = !overlaps || ownership::has_served(s);
+    let Some(target) = s.target.filter(|_| may_create) else { return BTreeSet::new() };
     let base = s.base(target);
     let places_are_kept = claims::are_kept(s, target);
     // With claims the new pod waits until the old one has let go of them.
@@ -42,7 +44,8 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], places: &Places<'_>, plan: 
     let room = usize::try_from(s.set.spec.replicas.saturating_sub(s.partition()))
         .unwrap_or(0)
         .saturating_sub(at_target);
-    let at_base = missing.saturating_sub(room);
+    // While an older object is in its way what dies comes back as it was.
+    let at_base = if overlaps { missing } else { missing.saturating_sub(room) };
     for (i, name) in names.into_iter().take(MOST_AT_ONCE).enumerate() {
         let born = if i < at_base { base } else { target };
         match places.ready(s, born, &name) {

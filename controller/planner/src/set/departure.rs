@@ -5,7 +5,7 @@ use cafe_crds::claims::{ClaimRetention, ClaimRetentionPolicy};
 use crate::{
     identity::RevisionHash,
     revision::Revision,
-    set::{Action, Plan, Set, SetSpec, Snapshot, census, work},
+    set::{Action, Plan, Set, SetSpec, Snapshot, census, journal, work},
     template::Facts,
 };
 
@@ -23,6 +23,8 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     let mut plan = Plan { census: census::take(s), ..Plan::default() };
     if let Some(at) = s.set.bonds.drain.filter(|_| !s.busy) {
         plan.actions.push(Action::LetGo { rv: s.set.rv, at });
+    } else {
+        journal::acknowledge(s, &mut plan);
     }
     plan
 }

@@ -267,6 +267,18 @@ pub fn write(s: &Snapshot<'_>, journal: &Journal, plan: &mut Plan) {
     }
 }
 
+/// Has a set that is going acknowledge it, and gives the reservations of pods back that have gone: as long as somebody's finalizer
+/// keeps it, its CafeDeployment reckons with what it says.
+pub fn acknowledge(s: &Snapshot<'_>, plan: &mut Plan) {
+    let stays = |entry: &&Entry| s.pods.iter().any(|view| view.pod.uid == entry.uid && !view.pod.terminating);
+    let next: Vec<Entry> = s.set.journal.iter().filter(stays).copied().collect();
+    let is_news = s.set.status.observed_generation != Some(s.set.generation) || next != s.set.journal;
+    if is_news && !s.busy {
+        let status = status(s, &Journal { next, ..Journal::default() }, plan);
+        plan.actions.push(Action::WriteStatus { rv: s.set.rv, status: Box::new(status) });
+    }
+}
+
 /// When a write that is not urgent may follow the last one.
 fn next_write(s: &Snapshot<'_>) -> Millis {
     s.status_written.map_or(Millis(0), |at| Millis(at.0.saturating_add(STATUS_INTERVAL)))

@@ -34,12 +34,13 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
     if s.target.is_none() && s.set.spec.replicas == 0 && s.set.owner.is_some() {
         return departure::empty(s);
     }
-    if s.others.overlaps.is_some() {
+    if s.others.overlaps.is_some() && !ownership::has_served(s) {
         let mut plan = departure::without_revision(s);
         ownership::tell_overlap(s, &mut plan);
         return plan;
     }
     let mut plan = Plan { census: census::take(s), ..Plan::default() };
+    ownership::tell_overlap(s, &mut plan);
     ownership::adopt(s, &mut plan);
     let Some(target) = s.target else {
         // Its revision is not in the cache yet; the frame that brings it plans again.

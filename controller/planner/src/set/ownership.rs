@@ -1,6 +1,8 @@
 //! Whose pods they are: what nobody owns and matches is adopted, what no longer matches is let go, and what others write into
 //! fields of ours is told.
 
+use std::collections::BTreeSet;
+
 use cafe_crds::{
     names::{ANNOTATION_OFFLINE, GATE, LABEL_REVISION},
     reason,
@@ -9,12 +11,13 @@ use cafe_crds::{
 use crate::{
     bonds::{Kin, Orphan},
     event::Event,
-    identity::Op,
+    identity::{Op, RevisionHash},
     pod::{Gate, PodView},
     set::{
         Action, Plan, Snapshot,
         action::{Notice, On},
     },
+    words,
 };
 
 /// Asks for what matches and belongs to nobody, once a live read begun after it was seen has shown the set alive: what the
@@ -64,8 +67,10 @@ pub fn awaits_revisions(s: &Snapshot<'_>) -> bool {
 
 /// Tells of what somebody else has written into fields of the set's on its pods, once per change.
 pub fn tell(s: &Snapshot<'_>, plan: &mut Plan) {
+    let known: BTreeSet<RevisionHash> = s.revisions.iter().map(|revision| revision.hash).collect();
     for view in s.pods.iter().filter(|view| view.pod.is_live()) {
-        if let Some(event) = stray(s, view).or_else(|| unknown(s, view)).or_else(|| closed(s, view)) {
+        let event = stray(s, view).or_else(|| unknown(s, view, &known)).or_else(|| moved_by_hand(s, view));
+        if let Some(event) = event {
             plan.notices.push(Notice { pod: view.pod.name.clone(), uid: view.pod.uid, event });
         }
     }
@@ -82,9 +87,9 @@ fn stray(s: &Snapshot<'_>, view: &PodView<'_>) -> Option<Event> {
     view.stray.then_some(event)
 }
 
-fn unknown(s: &Snapshot<'_>, view: &PodView<'_>) -> Option<Event> {
-    let known = view.pod.revision.is_some_and(|hash| s.revision(hash).is_some());
-    if known || view.busy {
+fn unknown(s: &Snapshot<'_>, view: &PodView<'_>, known: &BTreeSet<RevisionHash>) -> Option<Event> {
+    let is_known = view.pod.revision.is_some_and(|hash| known.contains(&hash));
+    if is_known || view.busy {
         return None;
     }
     let once = view.pod.revision.map_or_else(|| "none".to_owned(), |hash| hash.to_string());
@@ -96,17 +101,25 @@ fn unknown(s: &Snapshot<'_>, view: &PodView<'_>) -> Option<Event> {
     Some(Event { once, ..Event::warning(reason::CHILD_OVERWRITTEN, note) })
 }
 
-/// A False that names no drain is nobody's of ours.
-fn closed(s: &Snapshot<'_>, view: &PodView<'_>) -> Option<Event> {
+/// A False that names no drain is nobody's of ours, and neither is a True that somebody else has written in the middle of one.
+fn moved_by_hand(s: &Snapshot<'_>, view: &PodView<'_>) -> Option<Event> {
     let pod = view.pod;
-    if pod.gate != Gate::Draining(Op::default()) || s.set.entry(pod.uid).is_some() {
-        return None;
-    }
-    let note = format!(
-        "its condition {GATE} belongs to InPlaceSet {}; somebody else has closed it and it is opened again; to keep the pod out of \
-         traffic: kubectl annotate pod {} {ANNOTATION_OFFLINE}=true",
-        s.set.name, pod.name
-    );
+    let reservation = s.set.entry(pod.uid);
+    let advice = match pod.gate {
+        Gate::Draining(op) if op == Op::default() && reservation.is_none() => format!(
+            "closed it, and it is opened again; to keep the pod out of traffic: kubectl annotate pod {} {ANNOTATION_OFFLINE}=true",
+            pod.name
+        ),
+        Gate::True if pod.gate_editor.is_some() && reservation.is_some_and(|r| r.since <= pod.gate_since) => {
+            "opened it in the middle of a drain; it is closed and drained anew as long as the pod is to move or to go: roll back or scale \
+             out instead"
+                .to_owned()
+        }
+        _ => return None,
+    };
+    let who =
+        pod.gate_editor.as_ref().map_or("somebody else".to_owned(), |who| format!("field manager {who}"));
+    let note = format!("its condition {GATE} belongs to InPlaceSet {}; {who} has {advice}", s.set.name);
     Some(Event { once: pod.gate_since.0.to_string(), ..Event::warning(reason::CHILD_OVERWRITTEN, note) })
 }
 
@@ -118,10 +131,20 @@ pub fn tell_overlap(s: &Snapshot<'_>, plan: &mut Plan) {
     }
 }
 
+/// Whether the set was at work before. An older object that comes in its way later takes no pod from it: it goes on like one that
+/// is paused.
+#[must_use]
+pub fn has_served(s: &Snapshot<'_>) -> bool {
+    s.set.status.current_revision.is_some()
+}
+
 /// What is wrong with the selector, and what to do.
 #[must_use]
 pub fn overlap(s: &Snapshot<'_>) -> Option<String> {
     let older = s.others.overlaps?;
+    if has_served(s) {
+        return Some(words::overlap_that_befell(older, "kubectl"));
+    }
     Some(format!(
         "{older} is older, and its pods and those of this one match each other's selectors: this one creates and moves no pod until it is gone; \
          selectors are immutable, so create this one anew with other labels, after: kubectl delete inplaceset {}",

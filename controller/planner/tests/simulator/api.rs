@@ -178,7 +178,7 @@ impl Cluster {
             A::AdoptSet { .. } | A::Adopt { .. } | A::Confirm => {
                 unreachable!("everything here has its owner")
             }
-            A::DeleteSet { uid, name, rv, keeps_claims } => {
+            A::DeleteSet { uid, name, rv } => {
                 self.tally("delete set");
                 if self.sets.iter().any(|s| s.uid == uid && s.rv != rv) {
                     return false;
@@ -187,7 +187,7 @@ impl Cluster {
                 self.sets.retain(|s| s.uid != uid);
                 // Garbage collection: a creation may have landed in the meantime.
                 self.pods.retain(|_, p| p.set != uid);
-                self.claims_lose_set(uid, keeps_claims);
+                self.claims_lose_set(uid);
                 true
             }
             A::WriteStatus { rv, status } => {

@@ -82,14 +82,8 @@ impl Cluster {
     }
 
     /// Garbage collection of what the set owned.
-    pub(super) fn claims_lose_set(&mut self, set: Uid, keeps: bool) {
-        if !keeps {
-            self.claims.retain(|_, c| !c.claim.owners.contains(&set));
-        }
-        let rv = self.next_rv();
-        for c in self.claims.values_mut().filter(|c| c.claim.owners.contains(&set)) {
-            (c.claim.owners, c.claim.rv) = (Vec::new(), rv);
-        }
+    pub(super) fn claims_lose_set(&mut self, set: Uid) {
+        self.claims.retain(|_, c| !c.claim.owners.contains(&set));
     }
 
     /// A pod is born at a place that has all its claims, and only when no other place has lost its pod.

@@ -108,6 +108,7 @@ impl Cluster {
             sets: Vec::new(),
             chronicles: Vec::new(),
             no_chronicles_until: None,
+            overlaps: None,
             pods: BTreeMap::new(),
             claim_templates: Vec::new(),
             claims: BTreeMap::new(),
@@ -310,7 +311,7 @@ impl Cluster {
         let uid = self.unit(unit).uid;
         self.sets.retain(|s| s.uid != uid);
         self.pods.retain(|_, p| p.set != uid);
-        self.claims_lose_set(uid, false);
+        self.claims_lose_set(uid);
         self.memory.fenced.remove(&uid);
         self.memory.censuses.remove(&uid);
         self

@@ -85,9 +85,10 @@ impl Cluster {
             chronicling: busy.chronicling,
             no_chronicles_until: self.no_chronicles_until,
             held: &[],
+            topology: deployment::ceiling::fingerprint(&self.deployment.spec.topology),
             taken: &[],
             nodes: &nodes,
-            others: Others::default(),
+            others: Others { overlaps: self.overlaps.as_ref(), ..Others::default() },
         })
     }
 

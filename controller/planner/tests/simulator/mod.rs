@@ -112,6 +112,8 @@ pub struct Cluster {
     pub chronicles: Vec<Chronicle>,
     /// The API server refuses records until then.
     pub no_chronicles_until: Option<Millis>,
+    /// An older object has a claim to the pods of the CafeDeployment.
+    pub overlaps: Option<Text>,
     pub pods: BTreeMap<Uid, SimPod>,
     pub templates: HashMap<Digest, Facts>,
     pub memory: Memory,

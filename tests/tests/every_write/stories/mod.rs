@@ -2,6 +2,7 @@
 
 pub(crate) mod bereft;
 pub(crate) mod create;
+pub(crate) mod drained;
 pub(crate) mod protector;
 pub(crate) mod recreate;
 pub(crate) mod release;
@@ -9,6 +10,7 @@ pub(crate) mod rename;
 pub(crate) mod rollback;
 pub(crate) mod scale_in;
 pub(crate) mod supersede;
+pub(crate) mod volumes;
 
 use cafe_tests::scenario::{merge, web};
 use serde_json::{Value, json};
