@@ -116,13 +116,14 @@ fn engine(api: &Api) -> Engine {
     frames.push(stream::iter(lists).chain(stream::pending()).boxed());
     Engine::new(Parts {
         trusts_stamps: false,
+        sees_nodes: true,
         reporter: Reporter::new(client.clone(), "test".into()),
         client,
         claim: Claim::always(),
         metrics: Metrics::default(),
         health: Arc::default(),
         frames,
-        watches: crate::watch::count(0),
+        watches: crate::watch::count(&crate::watch::Scope { namespaces: Vec::new(), nodes: true }),
         window: 64,
     })
 }

@@ -173,6 +173,7 @@ impl World {
             held: &memory.held,
             taken: &taken,
             nodes: &nodes,
+            blind: self.nodes.are_unseen(),
             others: Others {
                 orphans: &around.orphans,
                 sets: &around.sets,

@@ -87,6 +87,7 @@ impl Cluster {
             held: &[],
             taken: &[],
             nodes: &nodes,
+            blind: self.blind,
             others: Others::default(),
         })
     }
