@@ -198,7 +198,9 @@ mod tests {
 
     fn started() -> (Admin, Arc<Health>) {
         let health = Arc::new(Health::default());
-        let admin = start("127.0.0.1:0".parse().unwrap(), Metrics::default(), Arc::clone(&health), Level::default()).unwrap();
+        let admin =
+            start("127.0.0.1:0".parse().unwrap(), Metrics::default(), Arc::clone(&health), Level::default())
+                .unwrap();
         (admin, health)
     }
 

@@ -28,11 +28,17 @@ const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 /// # Errors
 /// The settings cannot be used.
 pub(crate) fn of_claim_holder(settings: &Settings, claim: Claim) -> Result<Client, ConnectError> {
-    let gate = move |request: http::Request<Body>| {
-        if reads(request.method()) || claim.is_held() { Ok(request) } else { Err(BoxError::from(NotHeld)) }
-    };
     let builder = ClientBuilder::try_from(settings.config.clone()).map_err(|e| settings.cannot_build(e))?;
-    Ok(builder.with_layer(&FilterLayer::new(gate)).build())
+    Ok(builder.with_layer(&FilterLayer::new(gate(claim))).build())
+}
+
+/// Lets reads pass, and writes while the claim is held.
+fn gate(
+    claim: Claim,
+) -> impl Fn(http::Request<Body>) -> Result<http::Request<Body>, BoxError> + Clone + Send + 'static {
+    move |request| {
+        if reads(request.method()) || claim.is_held() { Ok(request) } else { Err(BoxError::from(NotHeld)) }
+    }
 }
 
 fn reads(method: &Method) -> bool {
@@ -315,5 +321,28 @@ mod tests {
         let error = call(std::future::pending::<kube::Result<()>>()).await.unwrap_err();
         assert_eq!((error.to_string().as_str(), error.code()), ("no answer within 10s", 0));
         assert_eq!(Outcome::<()>::from(Err(error)).reason(), "Timeout");
+    }
+
+    #[tokio::test]
+    async fn without_the_claim_reads_leave_and_writes_do_not() {
+        let server = tower::service_fn(|_: http::Request<Body>| async {
+            Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(b"{}".to_vec())))
+        });
+        let client = |claim: Claim| {
+            let builder = ClientBuilder::new(server, "shop");
+            builder.with_layer(&FilterLayer::new(gate(claim))).build()
+        };
+        let request = |method: Method| {
+            http::Request::builder().method(method).uri("/api/v1/pods").body(Vec::new()).unwrap()
+        };
+        let lost = client(Claim::never());
+        assert!(lost.request::<serde_json::Value>(request(Method::GET)).await.is_ok());
+        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            let held = client(Claim::always()).request::<serde_json::Value>(request(method.clone())).await;
+            assert!(held.is_ok(), "{method}");
+            let outcome =
+                Outcome::from(call(lost.request::<serde_json::Value>(request(method.clone()))).await);
+            assert!(matches!(outcome, Outcome::NotApplied(Refusal { code: 0, .. })), "{method}: {outcome:?}");
+        }
     }
 }

@@ -134,7 +134,9 @@ impl Settings {
                 format!("the certificate of the API server {server} has expired: renew it")
             }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                format!("the certificate of the API server {server} is not valid yet: set this machine's clock")
+                format!(
+                    "the certificate of the API server {server} is not valid yet: set this machine's clock"
+                )
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => format!(
                 "the certificate of the API server {server} is for other names: write one of them into the {place} as server, or as tls-server-name"

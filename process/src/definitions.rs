@@ -72,7 +72,10 @@ pub async fn require(client: &Client) -> Result<(), DefinitionsError> {
             Err(error) => {
                 // Some clusters hide it. The schema is then what the installation says.
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "cannot read the OpenAPI document: the definitions are taken for current");
+                tracing::warn!(
+                    error,
+                    "cannot read the OpenAPI document: the definitions are taken for current"
+                );
                 return Ok(());
             }
         };
@@ -148,7 +151,8 @@ mod tests {
             let schema = definition.spec.versions[0].schema.clone().unwrap().open_api_v3_schema;
             let mut schema = serde_json::to_value(schema).unwrap();
             let kind = &definition.spec.names.kind;
-            schema["x-kubernetes-group-version-kind"] = json!([{ "group": GROUP, "kind": kind, "version": VERSION }]);
+            schema["x-kubernetes-group-version-kind"] =
+                json!([{ "group": GROUP, "kind": kind, "version": VERSION }]);
             schemas.insert(format!("dev.cafe.v1alpha1.{kind}"), schema);
         }
         json!({ "components": { "schemas": schemas } })
@@ -179,8 +183,8 @@ mod tests {
     #[test]
     fn newer_definitions_do() {
         let mut newer = published();
-        newer["components"]["schemas"]["dev.cafe.v1alpha1.InPlaceSet"]["properties"]["spec"]["properties"]["future"] =
-            json!({ "type": "string" });
+        newer["components"]["schemas"]["dev.cafe.v1alpha1.InPlaceSet"]["properties"]["spec"]["properties"]
+            ["future"] = json!({ "type": "string" });
         assert_eq!(lacks(newer), Vec::<String>::new());
     }
 }

@@ -8,8 +8,8 @@ use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
-use kube::api::{Api, PostParams};
 use kube::Client;
+use kube::api::{Api, PostParams};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -80,7 +80,13 @@ pub fn of_rules(yaml: &str, namespace: Option<&str>) -> Result<Vec<Right>, Right
         for (group, resource) in pairs(&rule.api_groups, &rule.resources) {
             for (name, verb) in pairs(&names, &rule.verbs) {
                 let namespace = namespace.map(str::to_owned);
-                rights.push(Right { namespace, name, group: group.clone(), resource: resource.clone(), verb });
+                rights.push(Right {
+                    namespace,
+                    name,
+                    group: group.clone(),
+                    resource: resource.clone(),
+                    verb,
+                });
             }
         }
     }
@@ -184,7 +190,8 @@ impl Lack {
 
     fn subject(&self) -> String {
         let account = self.user.strip_prefix("system:serviceaccount:");
-        account.map_or_else(|| format!("--user={}", self.user), |account| format!("--serviceaccount={account}"))
+        account
+            .map_or_else(|| format!("--user={}", self.user), |account| format!("--serviceaccount={account}"))
     }
 }
 
@@ -259,6 +266,9 @@ mod tests {
     fn rights_for_all_namespaces_are_granted_by_a_cluster_role() {
         let rights = of_rules(RULES, None).unwrap();
         let text = Lack { program: "p".into(), user: "jane".into(), rights }.to_string();
-        assert!(text.contains("kubectl create clusterrolebinding p-more-1 --clusterrole=p-more-1 --user=jane"), "{text}");
+        assert!(
+            text.contains("kubectl create clusterrolebinding p-more-1 --clusterrole=p-more-1 --user=jane"),
+            "{text}"
+        );
     }
 }

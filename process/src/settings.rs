@@ -65,9 +65,7 @@ fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, letter) in a.chars().enumerate() {
         let mut next = vec![i + 1];
-        for ((j, other), (above, diagonal)) in
-            b.iter().enumerate().zip(row.iter().skip(1).zip(row.iter()))
-        {
+        for ((j, other), (above, diagonal)) in b.iter().enumerate().zip(row.iter().skip(1).zip(row.iter())) {
             let left = next.get(j).copied().unwrap_or_default();
             next.push((above + 1).min(left + 1).min(diagonal + usize::from(letter != *other)));
         }
@@ -92,7 +90,8 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_refused_with_the_nearest_that_is_known() {
-        let error = check(&program(), ["PATH", "CAFE_LOG_FORMAT", "CAFE_LEASE_SECOND"]).unwrap_err().to_string();
+        let error =
+            check(&program(), ["PATH", "CAFE_LOG_FORMAT", "CAFE_LEASE_SECOND"]).unwrap_err().to_string();
         assert!(error.contains("CAFE_LEASE_SECOND,") && error.contains("CAFE_LEASE_SECONDS;"), "{error}");
         assert_eq!(check(&program(), ["PATH", "CAFE_LOG_FORMAT", "CAFETERIA", "POD_NAMESPACE"]), Ok(()));
     }

@@ -56,7 +56,13 @@ pub(crate) struct ServeArgs {
     pub(crate) certificate_secret: String,
 
     /// Name of the ValidatingWebhookConfiguration and the MutatingWebhookConfiguration that get the authority's certificate.
-    #[arg(long, env = "CAFE_CONFIGURATION", value_name = "NAME", default_value = "cafe-webhook", conflicts_with = "certificate_dir")]
+    #[arg(
+        long,
+        env = "CAFE_CONFIGURATION",
+        value_name = "NAME",
+        default_value = "cafe-webhook",
+        conflicts_with = "certificate_dir"
+    )]
     pub(crate) configuration: String,
 
     /// Folder with tls.crt and tls.key from elsewhere, such as cert-manager; read again when they change. Then somebody else writes the
@@ -65,7 +71,12 @@ pub(crate) struct ServeArgs {
     pub(crate) certificate_dir: Option<PathBuf>,
 
     /// User name of the controller: the InPlaceSets that it writes are not judged.
-    #[arg(long, env = "CAFE_CONTROLLER_USER", value_name = "USER", default_value = "system:serviceaccount:cafe-system:cafe-controller")]
+    #[arg(
+        long,
+        env = "CAFE_CONTROLLER_USER",
+        value_name = "USER",
+        default_value = "system:serviceaccount:cafe-system:cafe-controller"
+    )]
     pub(crate) controller_user: String,
 
     /// How it logs.

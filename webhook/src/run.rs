@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use axum_server::{Handle, tls_rustls::RustlsConfig};
 use cafe_process::{
     connect::Settings,
     definitions,
@@ -10,7 +11,6 @@ use cafe_process::{
     rights::{self, Right},
     stop::told_to_stop,
 };
-use axum_server::{Handle, tls_rustls::RustlsConfig};
 use hyper_util::rt::TokioTimer;
 
 use crate::{
@@ -45,13 +45,11 @@ pub(crate) async fn run(args: ServeArgs, level: Level) -> anyhow::Result<()> {
     *server.http_builder() = server.http_builder().clone().http1_only();
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
     let reviews = server.serve(serve::reviews(&args.controller_user, metrics.clone()).into_make_service());
-    let admin = axum_server::from_tcp(admin)?
-        .handle(handle.clone())
-        .serve(
-            serve::admin(served, metrics)
-                .merge(log::routes(level))
-                .into_make_service_with_connect_info::<SocketAddr>(),
-        );
+    let admin = axum_server::from_tcp(admin)?.handle(handle.clone()).serve(
+        serve::admin(served, metrics)
+            .merge(log::routes(level))
+            .into_make_service_with_connect_info::<SocketAddr>(),
+    );
     tokio::spawn(async move {
         told_to_stop().await;
         tracing::info!("stops: answers until nobody asks any more");
@@ -98,15 +96,17 @@ async fn keep(args: &ServeArgs, served: &Served, metrics: &Metrics) -> anyhow::R
 
 /// The rights that the chart gives, which are those that are used.
 fn needed(args: &ServeArgs) -> Vec<Right> {
-    let right = |namespace: Option<&String>, name: Option<&String>, group: &str, resource: &str, verb: &str| {
-        let (namespace, name) = (namespace.cloned(), name.cloned());
-        Right { namespace, name, group: group.into(), resource: resource.into(), verb: verb.into() }
-    };
+    let right =
+        |namespace: Option<&String>, name: Option<&String>, group: &str, resource: &str, verb: &str| {
+            let (namespace, name) = (namespace.cloned(), name.cloned());
+            Right { namespace, name, group: group.into(), resource: resource.into(), verb: verb.into() }
+        };
     let (namespace, secret) = (Some(&args.namespace), Some(&args.certificate_secret));
     let mut rights = vec![right(namespace, None, "", "secrets", "create")];
     rights.extend(["get", "update"].map(|verb| right(namespace, secret, "", "secrets", verb)));
     for resource in ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"] {
-        let of = |verb| right(None, Some(&args.configuration), "admissionregistration.k8s.io", resource, verb);
+        let of =
+            |verb| right(None, Some(&args.configuration), "admissionregistration.k8s.io", resource, verb);
         rights.extend(["get", "patch"].map(of));
     }
     rights

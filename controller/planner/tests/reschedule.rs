@@ -69,7 +69,10 @@ fn where_nodes_may_not_be_read_nothing_moves_and_the_condition_says_why() {
     cluster.settle();
     assert_eq!((ceiling(&cluster, "CellA"), serving(&cluster).len()), (None, 7));
     let (reason, message) = unhealthy(&cluster);
-    assert!(reason == "NodesUnknown" && message.contains("3 pods of CellA find no node"), "{reason}: {message}");
+    assert!(
+        reason == "NodesUnknown" && message.contains("3 pods of CellA find no node"),
+        "{reason}: {message}"
+    );
 }
 
 #[test]

@@ -118,8 +118,7 @@ mod tests {
     use super::*;
 
     async fn ask(level: &Level, peer: &str, method: &str, body: &'static str) -> u16 {
-        let mut request =
-            Request::builder().method(method).uri("/loglevel").body(Body::from(body)).unwrap();
+        let mut request = Request::builder().method(method).uri("/loglevel").body(Body::from(body)).unwrap();
         request.extensions_mut().insert(ConnectInfo(peer.parse::<SocketAddr>().unwrap()));
         routes::<()>(level.clone()).oneshot(request).await.unwrap().status().as_u16()
     }

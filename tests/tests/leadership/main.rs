@@ -17,22 +17,22 @@ fn is_at_work(view: &View) -> bool {
 }
 
 fn has_reserved(view: &View) -> bool {
-    let reserved = |set: &Value| set.pointer("/status/inFlight").and_then(Value::as_array).map_or(0, Vec::len);
+    let reserved =
+        |set: &Value| set.pointer("/status/inFlight").and_then(Value::as_array).map_or(0, Vec::len);
     view.sets.iter().any(|set| reserved(set) > 0)
 }
 
 /// When a replica took the lease: it writes it for the first time.
 fn acquired(entries: &[Entry], by: &Replica) -> Timestamp {
     let lease = |e: &&Entry| by.sent(e) && e.resource == "leases" && e.is_write() && e.code < 300;
-    entries.iter().find(lease).expect("it has taken the lease").answered
+    entries.iter().find(lease).unwrap().answered
 }
 
 /// Writes of a replica that were carried out.
 fn writes<'a>(entries: &'a [Entry], by: &Replica) -> Vec<&'a Entry> {
     let questions = ["selfsubjectaccessreviews"];
-    let counts = |e: &&Entry| {
-        by.sent(e) && e.is_write() && e.code < 300 && !questions.contains(&e.resource.as_str())
-    };
+    let counts =
+        |e: &&Entry| by.sent(e) && e.is_write() && e.code < 300 && !questions.contains(&e.resource.as_str());
     entries.iter().filter(counts).collect()
 }
 
@@ -116,7 +116,8 @@ async fn a_leader_that_is_told_to_stop_hands_over_without_a_wait_for_the_lease()
     web.wait_until_settled().await?;
     assert!(web.finish().await?.most_out <= 1);
     assert!(a.said("gave the lease back") && !a.said("Error"), "{}", a.log());
-    let acquired_from_nobody = |line: &str| line.contains("acquired the lease") && line.contains(r#""before":"""#);
+    let acquired_from_nobody =
+        |line: &str| line.contains("acquired the lease") && line.contains(r#""before":"""#);
     assert!(b.log().lines().any(acquired_from_nobody), "it was given back, it did not run out:\n{}", b.log());
 
     let entries = ground.entries(&mut log).await?;

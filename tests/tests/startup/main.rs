@@ -233,7 +233,10 @@ async fn in_namespaces_of_its_own_the_controller_needs_no_right_beyond_them() ->
     assert_eq!(view.serving_in_all("v2"), 4);
     let conditions = view.deployment["status"]["conditions"].as_array().unwrap();
     let units = conditions.iter().find(|c| c["type"] == "UnitsHealthy").unwrap();
-    assert!(units["status"] == "True" && units["message"].as_str().unwrap().contains("rbac.readNodes"), "{units}");
+    assert!(
+        units["status"] == "True" && units["message"].as_str().unwrap().contains("rbac.readNodes"),
+        "{units}"
+    );
     assert_eq!(running.log().matches("may not get, list and watch nodes").count(), 1, "once");
     Ok(())
 }
