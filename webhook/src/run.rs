@@ -78,7 +78,7 @@ async fn keep(args: &ServeArgs, served: &Served, metrics: &Metrics) -> anyhow::R
     }
     let settings = Settings::read(args.kubeconfig.as_deref(), AGENT).await?;
     let client = settings.client()?;
-    settings.greet(&client).await.context("or bring a certificate with --certificate-dir")?;
+    settings.greet(&client).await?;
     rights::require(&client, env!("CARGO_PKG_NAME"), needed(args)).await?;
     definitions::require(&client).await?;
     let keeper = Keeper {

@@ -137,18 +137,37 @@ async fn missing_rights_are_named_and_the_commands_that_are_printed_grant_them()
     Ok(())
 }
 
+/// What the API server publishes of the definitions. It follows a change of them a moment later.
+fn published(bed: &Bed) -> String {
+    let output = bed.kubectl(&["get", "--raw", "/openapi/v3/apis/cafe.dev/v1alpha1"]).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+async fn until_published(bed: &Bed, before: &str) -> String {
+    loop {
+        let now = published(bed);
+        if now != before {
+            return now;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
 async fn definitions_that_are_older_than_the_program_are_refused_with_the_missing_field() -> Result<()> {
     let (bed, _turn) = bed().await?;
     let name = "cafedeployments.cafe.dev";
     let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/minReadySeconds";
     let patch = json!([{ "op": "remove", "path": path }]).to_string();
+    let before = published(bed);
     kubectl(bed, &["patch", "crd", name, "--type=json", "-p", &patch])?;
+    let older = until_published(bed, &before).await;
     let mut ended = Vec::new();
     for program in BOTH {
         ended.push(end(program.with(&bed.kubeconfig()).await?).await?);
     }
     kubectl(bed, &["delete", "crd", name])?;
+    until_published(bed, &older).await;
     let gone = end(Program::Controller.with(&bed.kubeconfig()).await?).await?;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/cafe/files/crds");
     kubectl(bed, &["apply", "--server-side", "--force-conflicts", "-f", folder])?;
