@@ -157,7 +157,7 @@ async fn until_published(bed: &Bed, before: &str) -> String {
 async fn definitions_that_are_older_than_the_program_are_refused_with_the_missing_field() -> Result<()> {
     let (bed, _turn) = bed().await?;
     let name = "cafedeployments.cafe.dev";
-    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/minReadySeconds";
+    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/historyLimit";
     let patch = json!([{ "op": "remove", "path": path }]).to_string();
     let before = published(bed);
     kubectl(bed, &["patch", "crd", name, "--type=json", "-p", &patch])?;
@@ -172,7 +172,7 @@ async fn definitions_that_are_older_than_the_program_are_refused_with_the_missin
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/cafe/files/crds");
     kubectl(bed, &["apply", "--server-side", "--force-conflicts", "-f", folder])?;
     for end in &ended {
-        says(end, &["older", "CafeDeployment.spec.minReadySeconds", "kubectl apply --server-side"]);
+        says(end, &["older", "CafeDeployment.spec.historyLimit", "kubectl apply --server-side"]);
     }
     says(&gone, &["lack CafeDeployment;", "kubectl apply --server-side"]);
     let mut again = Running::start(Program::Controller.with(&bed.kubeconfig()).await?)?;
