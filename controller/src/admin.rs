@@ -1,4 +1,4 @@
-//! The admin port: `/livez`, `/readyz` and `/metrics`, on a thread of its own.
+//! The admin port: `/livez`, `/readyz`, `/metrics` and `/loglevel`, on a thread of its own.
 //!
 //! It has its own runtime, so that a busy event loop still answers, and one that hangs is noticed. It never talks to
 //! the API server.
@@ -16,6 +16,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use cafe_process::log::{self, Level};
 use tokio::sync::oneshot;
 
 use crate::metrics::Metrics;
@@ -94,7 +95,12 @@ pub(crate) struct Admin {
 ///
 /// # Errors
 /// The address is taken or not ours, or no thread can be had.
-pub(crate) fn start(address: SocketAddr, metrics: Metrics, health: Arc<Health>) -> Result<Admin, AdminError> {
+pub(crate) fn start(
+    address: SocketAddr,
+    metrics: Metrics,
+    health: Arc<Health>,
+    level: Level,
+) -> Result<Admin, AdminError> {
     let bind = |source| AdminError::Bind { address, source };
     let listener = TcpListener::bind(address).map_err(bind)?;
     listener.set_nonblocking(true).map_err(bind)?;
@@ -103,7 +109,7 @@ pub(crate) fn start(address: SocketAddr, metrics: Metrics, health: Arc<Health>) 
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AdminError::Start)?;
     let (stop, stopped) = oneshot::channel();
     let serve = move || {
-        if let Err(error) = runtime.block_on(serve(listener, router(metrics, health), stopped)) {
+        if let Err(error) = runtime.block_on(serve(listener, router(metrics, health, level), stopped)) {
             tracing::error!(error = &error as &dyn std::error::Error, "the admin port is no longer served");
         }
     };
@@ -139,7 +145,7 @@ async fn serve(listener: TcpListener, router: Router, stopped: oneshot::Receiver
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        served = axum::serve(listener, router).with_graceful_shutdown(graceful) => served,
+        served = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(graceful) => served,
         () = grace_over => Ok(()),
     }
 }
@@ -150,12 +156,13 @@ struct Sources {
     health: Arc<Health>,
 }
 
-fn router(metrics: Metrics, health: Arc<Health>) -> Router {
+fn router(metrics: Metrics, health: Arc<Health>, level: Level) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
         .with_state(Sources { metrics, health })
+        .merge(log::routes(level))
 }
 
 async fn livez(State(sources): State<Sources>) -> Response {
@@ -191,7 +198,9 @@ mod tests {
 
     fn started() -> (Admin, Arc<Health>) {
         let health = Arc::new(Health::default());
-        let admin = start("127.0.0.1:0".parse().unwrap(), Metrics::default(), Arc::clone(&health)).unwrap();
+        let admin =
+            start("127.0.0.1:0".parse().unwrap(), Metrics::default(), Arc::clone(&health), Level::default())
+                .unwrap();
         (admin, health)
     }
 
@@ -237,7 +246,7 @@ mod tests {
     #[test]
     fn a_taken_address_is_named() {
         let (admin, health) = started();
-        let error = start(admin.address(), Metrics::default(), health).unwrap_err();
+        let error = start(admin.address(), Metrics::default(), health, Level::default()).unwrap_err();
         assert!(error.to_string().contains(&admin.address().to_string()), "{error}");
         admin.stop();
     }

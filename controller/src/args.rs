@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use cafe_process::log::LogArgs;
+use clap::{Parser, Subcommand};
 
 /// The Cafe controller: releases CafeDeployments and InPlaceSets.
 #[derive(Debug, Parser)]
@@ -70,36 +71,32 @@ pub(crate) struct RunArgs {
     pub(crate) identity: String,
 
     /// Where /livez, /readyz and /metrics are served.
-    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "CAFE_ADMIN_ADDRESS", value_name = "HOST:PORT", default_value = "0.0.0.0:8080")]
     pub(crate) admin_address: SocketAddr,
 
     /// Writes that may be on their way to the API server at once.
-    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, env = "CAFE_WRITES_IN_FLIGHT", value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) writes_in_flight: u16,
 
-    /// Format of the log lines on standard error.
-    #[arg(long, value_enum, default_value_t = LogFormat::Json)]
-    pub(crate) log_format: LogFormat,
-
-    /// What is logged, e.g. `info` or `info,cafe_controller=debug`.
-    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
-    pub(crate) log_filter: String,
+    /// How it logs.
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 
     /// How long a lease that is not renewed keeps the other replicas from writing, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u16).range(5..=300))]
+    #[arg(long, env = "CAFE_LEASE_SECONDS", value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u16).range(5..=300))]
     pub(crate) lease_seconds: u16,
 
     /// Watch these namespaces only, separated by commas; without it, all.
-    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, env = "CAFE_WATCH_NAMESPACES", value_name = "A,B", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) watch_namespaces: Vec<String>,
 
     /// Believe the annotation `cafe.dev/authors` of CafeDeployments, in which the admission webhook says who wrote what. Only
     /// where that webhook is installed: elsewhere anyone could write it.
-    #[arg(long)]
+    #[arg(long, env = "CAFE_TRUST_AUTHOR_STAMPS")]
     pub(crate) trust_author_stamps: bool,
 
     /// Write without a lease. Only for a single replica: two such processes write against each other.
-    #[arg(long)]
+    #[arg(long, env = "CAFE_NO_LEADER_ELECTION")]
     pub(crate) no_leader_election: bool,
 }
 
@@ -110,15 +107,6 @@ impl RunArgs {
     }
 }
 
-/// Format of the log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// One JSON object per line.
-    Json,
-    /// For people at a terminal.
-    Text,
-}
-
 /// The host's name: no random part, so a restarted process takes its own claim back at once.
 fn hostname() -> String {
     hostname::get().map_or_else(|_| "cafe-controller".to_owned(), |name| name.to_string_lossy().into_owned())
@@ -127,6 +115,7 @@ fn hostname() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cafe_process::log::LogFormat;
     use clap::CommandFactory;
 
     fn run(args: &[&str]) -> Result<RunArgs, clap::Error> {
@@ -147,7 +136,7 @@ mod tests {
         let args = run(&["--namespace", "cafe-system"]).unwrap();
         assert_eq!(args.admin_address.to_string(), "0.0.0.0:8080");
         assert_eq!((args.writes_in_flight, args.lease_duration()), (64, Duration::from_secs(15)));
-        assert_eq!(args.log_format, LogFormat::Json);
+        assert_eq!(args.log.log_format, LogFormat::Json);
         assert!(!args.identity.is_empty() && args.watch_namespaces.is_empty() && !args.no_leader_election);
     }
 

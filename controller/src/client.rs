@@ -5,66 +5,50 @@
 //! object before anything else is decided about it.
 
 use std::future::Future;
-use std::path::Path;
 use std::time::Duration;
 
-use http::HeaderValue;
-use http::header::USER_AGENT;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use cafe_process::connect::{ConnectError, Settings};
+use http::Method;
+use kube::Client;
+use kube::client::{Body, ClientBuilder};
 use kube::core::Status;
-use kube::{Client, Config};
+use tower::{BoxError, filter::FilterLayer};
+
+use crate::lease::Claim;
 
 /// How long one call may take. Watches are not bounded by it.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may take to come about: shorter than a call, so that its error is the one reported.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// When 429 comes without a `retryAfterSeconds`.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 
-/// Why there is no client.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
-    /// The file given cannot be used.
-    #[error("cannot use kubeconfig {path}: check that the file exists and its current context is complete")]
-    Kubeconfig {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        source: kube::config::KubeconfigError,
-    },
-    /// No file was given and neither the environment nor a service account says where the cluster is.
-    #[error(
-        "found no cluster: give --kubeconfig, set KUBECONFIG, or run in a pod with a service account token"
-    )]
-    Infer(#[source] kube::config::InferConfigError),
-    /// The settings were read but no client can be made of them.
-    #[error("cannot build a client from these settings")]
-    Build(#[source] Box<kube::Error>),
-}
-
-/// A client without hidden retries that names itself. Sends nothing yet.
+/// A client whose writes leave only while the claim is held. It is asked as late as can be, where a request goes to the connection: what was
+/// decided before this process stood still for a while (frozen, starved, swapped out) does not leave after it.
 ///
 /// # Errors
-/// The settings cannot be found, read or used.
-pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
-    let mut config = match kubeconfig {
-        Some(path) => from_file(path).await?,
-        None => Config::infer().await.map_err(ConnectError::Infer)?,
-    };
-    config.default_retry = false;
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    let agent = HeaderValue::from_static(concat!("cafe-controller/", env!("CARGO_PKG_VERSION")));
-    config.headers.push((USER_AGENT, agent));
-    Client::try_from(config).map_err(|error| ConnectError::Build(Box::new(error)))
+/// The settings cannot be used.
+pub(crate) fn of_claim_holder(settings: &Settings, claim: Claim) -> Result<Client, ConnectError> {
+    let builder = ClientBuilder::try_from(settings.config.clone()).map_err(|e| settings.cannot_build(e))?;
+    Ok(builder.with_layer(&FilterLayer::new(gate(claim))).build())
 }
 
-async fn from_file(path: &Path) -> Result<Config, ConnectError> {
-    let bad = |source| ConnectError::Kubeconfig { path: path.display().to_string(), source };
-    let file = Kubeconfig::read_from(path).map_err(bad)?;
-    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(bad)
+/// Lets reads pass, and writes while the claim is held.
+fn gate(
+    claim: Claim,
+) -> impl Fn(http::Request<Body>) -> Result<http::Request<Body>, BoxError> + Clone + Send + 'static {
+    move |request| {
+        if reads(request.method()) || claim.is_held() { Ok(request) } else { Err(BoxError::from(NotHeld)) }
+    }
 }
+
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// The claim had ended: the write did not leave.
+#[derive(Debug, thiserror::Error)]
+#[error("the claim has ended: not sent")]
+struct NotHeld;
 
 /// Why a call gave no answer to work with.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +84,12 @@ impl CallError {
 
     /// True when the request never left this process.
     fn is_unsent(&self) -> bool {
-        matches!(self, Self::Kube(error) if matches!(error.as_ref(), kube::Error::BuildRequest(_)))
+        let Self::Kube(error) = self else { return false };
+        match error.as_ref() {
+            kube::Error::BuildRequest(_) => true,
+            kube::Error::Service(error) => error.is::<NotHeld>(),
+            _ => false,
+        }
     }
 }
 
@@ -335,8 +324,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_kubeconfig_is_named() {
-        let error = connect(Some(Path::new("/nowhere/config"))).await.err().unwrap();
-        assert!(error.to_string().starts_with("cannot use kubeconfig /nowhere/config"), "{error}");
+    async fn without_the_claim_reads_leave_and_writes_do_not() {
+        let server = tower::service_fn(|_: http::Request<Body>| async {
+            Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(b"{}".to_vec())))
+        });
+        let client = |claim: Claim| {
+            let builder = ClientBuilder::new(server, "shop");
+            builder.with_layer(&FilterLayer::new(gate(claim))).build()
+        };
+        let request = |method: Method| {
+            http::Request::builder().method(method).uri("/api/v1/pods").body(Vec::new()).unwrap()
+        };
+        let lost = client(Claim::never());
+        assert!(lost.request::<serde_json::Value>(request(Method::GET)).await.is_ok());
+        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            let held = client(Claim::always()).request::<serde_json::Value>(request(method.clone())).await;
+            assert!(held.is_ok(), "{method}");
+            let outcome =
+                Outcome::from(call(lost.request::<serde_json::Value>(request(method.clone()))).await);
+            assert!(matches!(outcome, Outcome::NotApplied(Refusal { code: 0, .. })), "{method}: {outcome:?}");
+        }
     }
 }

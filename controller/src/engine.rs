@@ -96,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) watches: usize,
     pub(crate) window: usize,
     pub(crate) trusts_stamps: bool,
+    pub(crate) sees_nodes: bool,
 }
 
 impl Engine {
@@ -103,7 +104,7 @@ impl Engine {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
             client: parts.client,
-            world: World::trusting(parts.trusts_stamps),
+            world: World::seeing(parts.trusts_stamps, parts.sees_nodes),
             clock: Clock::start(),
             claim: parts.claim,
             metrics: parts.metrics,

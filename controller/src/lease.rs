@@ -7,6 +7,7 @@
 
 mod claim;
 mod decide;
+mod standby;
 #[cfg(test)]
 mod tests;
 
@@ -40,7 +41,7 @@ impl Times {
         self.valid_for / 3
     }
 
-    /// Between two looks at a lease that somebody else holds.
+    /// Between two looks at a lease that somebody else holds, while it cannot be watched.
     fn look_every(self) -> Duration {
         self.valid_for / 7
     }
@@ -60,6 +61,14 @@ impl Times {
     fn claim(self) -> Duration {
         self.valid_for - self.valid_for / 5
     }
+}
+
+/// What comes before the next turn.
+enum Until {
+    /// So much time.
+    Pause(Duration),
+    /// Somebody else holds the lease, as of this version, for so long unless it is renewed or given back.
+    Free { version: String, left: Duration },
 }
 
 /// The part of one replica in the election.
@@ -99,8 +108,10 @@ impl Election {
         let mut stop = std::pin::pin!(stop);
         loop {
             let turn_and_pause = async {
-                let pause = self.turn().await;
-                tokio::time::sleep(pause).await;
+                match self.turn().await {
+                    Until::Pause(pause) => tokio::time::sleep(pause).await,
+                    Until::Free { version, left } => self.wait_until_free(&version, left).await,
+                }
             };
             tokio::select! {
                 biased;
@@ -117,21 +128,21 @@ impl Election {
         }
     }
 
-    /// One look if needed, at most one write. Answers how long to pause.
-    async fn turn(&mut self) -> Duration {
+    /// One look if needed, at most one write. Answers what to wait for.
+    async fn turn(&mut self) -> Until {
         match self.try_turn().await {
-            Ok(pause) => {
+            Ok(until) => {
                 self.reported = None;
-                pause
+                until
             }
             Err(error) => {
                 self.report(error);
-                self.times.retry_after()
+                Until::Pause(self.times.retry_after())
             }
         }
     }
 
-    async fn try_turn(&mut self) -> Result<Duration, CallError> {
+    async fn try_turn(&mut self) -> Result<Until, CallError> {
         // Taken, so that after a failure or an unknown outcome the next turn looks first.
         if let Some(lease) = self.ours.take() {
             return self.hold(lease).await;
@@ -145,7 +156,7 @@ impl Election {
             Next::Acquire | Next::Renew => self.hold(lease).await,
             Next::Wait(left) => {
                 self.stand_by(&lease);
-                Ok(left.clamp(self.times.retry_after(), self.times.look_every()))
+                Ok(Until::Free { version: lease.metadata.resource_version.unwrap_or_default(), left })
             }
         }
     }
@@ -167,7 +178,7 @@ impl Election {
     }
 
     /// Writes this replica into the lease; one without a resourceVersion is created.
-    async fn hold(&mut self, mut lease: Lease) -> Result<Duration, CallError> {
+    async fn hold(&mut self, mut lease: Lease) -> Result<Until, CallError> {
         let old = lease.spec.take().unwrap_or_default();
         lease.spec = Some(held_by(&self.identity, &old, self.times.valid_for, wall_clock()));
         let sent = Instant::now();
@@ -184,7 +195,7 @@ impl Election {
         }
         self.grant.extend(sent + self.times.claim());
         self.ours = Some(written);
-        Ok(self.times.renew_every())
+        Ok(Until::Pause(self.times.renew_every()))
     }
 
     fn stand_by(&mut self, lease: &Lease) {

@@ -15,10 +15,13 @@ mod selftest;
 mod watch;
 mod world;
 
-use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
+use cafe_process::{log, settings, stop::told_to_stop};
+use clap::{CommandFactory as _, Parser as _};
 
-use args::{Cli, Command, LogFormat, RunArgs};
+use args::{Cli, Command};
+
+/// What this program calls itself to the API server.
+const AGENT: &str = concat!("cafe-controller/", env!("CARGO_PKG_VERSION"));
 
 fn main() -> anyhow::Result<()> {
     let command = Cli::parse().command;
@@ -29,28 +32,14 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match command {
         Command::Run(args) => {
-            log(&args)?;
-            runtime.block_on(run::run(args))
+            settings::check_environment(&Cli::command())?;
+            let level = log::start(&args.log)?;
+            runtime.block_on(run::run(args, level))
         }
         Command::SelfTest(args) => runtime.block_on(selftest::run(&args)),
         Command::StandBy => {
-            runtime.block_on(run::told_to_stop());
+            runtime.block_on(told_to_stop());
             Ok(())
         }
     }
-}
-
-fn log(args: &RunArgs) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&args.log_filter).map_err(|e| {
-        anyhow::anyhow!("--log-filter {:?}: {e}; an example: info,cafe_controller=debug", args.log_filter)
-    })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    match args.log_format {
-        LogFormat::Json => log.json().flatten_event(true).init(),
-        LogFormat::Text => log.init(),
-    }
-    Ok(())
 }

@@ -1,12 +1,14 @@
 //! Putting the parts together: connect, elect, watch, turn.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use cafe_process::{connect::Settings, definitions, log::Level, rights, stop::told_to_stop};
 use kube::Client;
 use tokio::sync::watch as signal;
 
 use crate::{
+    AGENT,
     admin::{self, Health},
     args::RunArgs,
     client,
@@ -20,13 +22,17 @@ use crate::{
 /// The first minor version of Kubernetes whose API server streams lists by default.
 const STREAMS_LISTS: u32 = 34;
 
+/// What the rules of the chart say, which are those of this binary.
+const WORKLOADS: &str = include_str!("../../charts/cafe/files/rules/workloads.yaml");
+const CLUSTER: &str = include_str!("../../charts/cafe/files/rules/cluster.yaml");
+const LEASE: &str = include_str!("../../charts/cafe/files/rules/lease.yaml");
+
 /// Runs the controller until SIGTERM or SIGINT.
-pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
-    let client = client::connect(args.kubeconfig.as_deref().map(Path::new)).await?;
-    let version = client
-        .apiserver_version()
-        .await
-        .context("the API server does not answer: check its address and this client's rights")?;
+pub(crate) async fn run(args: RunArgs, level: Level) -> anyhow::Result<()> {
+    let agent = format!("{AGENT} ({})", args.identity);
+    let settings = Settings::read(args.kubeconfig.as_deref(), &agent).await?;
+    let client = settings.client()?;
+    let version = settings.greet(&client).await?;
     let streaming =
         version.minor.trim_end_matches('+').parse().is_ok_and(|minor: u32| minor >= STREAMS_LISTS);
     tracing::info!(
@@ -38,31 +44,68 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
 
     let metrics = Metrics::default();
     let health = Arc::new(Health::default());
-    let admin = admin::start(args.admin_address, metrics.clone(), health.clone())?;
+    let admin = admin::start(args.admin_address, metrics.clone(), health.clone(), level)?;
     tracing::info!(address = %admin.address(), "serves probes and metrics");
-    let (stop, stopped) = signal::channel(false);
+    let stop = told_to_stop();
+    let mut stop = std::pin::pin!(stop);
+    let sees_nodes = tokio::select! {
+        () = &mut stop => return Ok(()),
+        checked = check(&client, &args) => checked?,
+    };
+    let (ended, stopped) = signal::channel(false);
     let (claim, election) = elect(&args, &client, stopped);
+    let client = client::of_claim_holder(&settings, claim.clone())?;
 
-    let watches = watch::count(args.watch_namespaces.len());
+    let scope = watch::Scope { namespaces: args.watch_namespaces, nodes: sees_nodes };
     let engine = Engine::new(Parts {
-        frames: watch::all(&client, &args.watch_namespaces, streaming),
+        frames: watch::all(&client, &scope, streaming),
         reporter: Reporter::new(client.clone(), args.identity.clone()),
         window: usize::from(args.writes_in_flight),
         client,
         claim,
         metrics,
         health,
-        watches,
+        watches: watch::count(&scope),
         trusts_stamps: args.trust_author_stamps,
+        sees_nodes,
     });
-    let ended = engine.run(told_to_stop()).await;
+    let result = engine.run(stop).await;
     // Only now, with no write in flight, is the lease given back.
-    stop.send_replace(true);
+    ended.send_replace(true);
     if let Some(election) = election {
         election.await.context("the election broke off")?;
     }
     admin.stop();
-    ended.map_err(Into::into)
+    result.map_err(Into::into)
+}
+
+/// Whether the cluster has what this process needs; answers whether it may see the nodes, without which it can do in namespaces.
+async fn check(client: &Client, args: &RunArgs) -> anyhow::Result<bool> {
+    definitions::require(client).await?;
+    let namespaces = &args.watch_namespaces;
+    let mut needed = Vec::new();
+    for namespace in namespaces {
+        needed.extend(rights::of_rules(WORKLOADS, Some(namespace))?);
+    }
+    if namespaces.is_empty() {
+        needed.extend(rights::of_rules(WORKLOADS, None)?);
+        needed.extend(rights::of_rules(CLUSTER, None)?);
+    }
+    if !args.no_leader_election {
+        needed.extend(rights::of_rules(LEASE, Some(&args.namespace))?);
+    }
+    rights::require(client, env!("CARGO_PKG_NAME"), needed).await?;
+    if namespaces.is_empty() {
+        return Ok(true);
+    }
+    let sees_nodes = rights::missing(client, rights::of_rules(CLUSTER, None)?).await?.is_empty();
+    if !sees_nodes {
+        tracing::warn!(
+            "may not get, list and watch nodes: goes on without; units without nodes are not told from full ones, and autoReschedule moves \
+             nothing (the chart grants it with rbac.readNodes=true)"
+        );
+    }
+    Ok(sees_nodes)
 }
 
 fn elect(
@@ -80,17 +123,4 @@ fn elect(
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     (claim, Some(tokio::spawn(election.run(stop))))
-}
-
-/// Waits for SIGTERM or SIGINT.
-pub(crate) async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
 }

@@ -1,16 +1,15 @@
 //! `cafe-controller self-test`: what `helm test` runs. It plays a release with a gate in the cluster as it is, and cleans up.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use cafe_crds::deployment::{CafeDeployment, CafeDeploymentStatus};
+use cafe_process::connect::Settings;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::args::SelfTestArgs;
-use crate::client;
 
 const POLL: Duration = Duration::from_millis(500);
 
@@ -19,7 +18,9 @@ const POLL: Duration = Duration::from_millis(500);
 /// # Errors
 /// A step does not come about in time, or is refused: the message says which, and what the status says.
 pub(crate) async fn run(args: &SelfTestArgs) -> Result<()> {
-    let client = client::connect(args.kubeconfig.as_deref().map(Path::new)).await?;
+    let settings = Settings::read(args.kubeconfig.as_deref(), crate::AGENT).await?;
+    let client = settings.client()?;
+    settings.greet(&client).await?;
     let api: Api<CafeDeployment> = Api::namespaced(client, &args.namespace);
     let test = Test { api, args };
     test.remove().await?;

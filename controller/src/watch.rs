@@ -61,38 +61,46 @@ pub(crate) type Frames = SelectAll<BoxStream<'static, Frame>>;
 /// Watches stay shorter than the server's own limit, so that a dead connection is noticed in about a minute.
 const WATCH_SECONDS: u32 = 60;
 
-/// Starts the watches, in these namespaces or (none given) in all.
-pub(crate) fn all(client: &Client, namespaces: &[String], streaming: bool) -> Frames {
+/// What is watched.
+pub(crate) struct Scope {
+    /// Namespaces; all when empty.
+    pub(crate) namespaces: Vec<String>,
+    /// Nodes as well.
+    pub(crate) nodes: bool,
+}
+
+/// Starts the watches.
+pub(crate) fn all(client: &Client, scope: &Scope, streaming: bool) -> Frames {
     let mut frames = SelectAll::new();
-    let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
+    let places: Vec<Option<&str>> = if scope.namespaces.is_empty() {
         vec![None]
     } else {
-        namespaces.iter().map(|n| Some(n.as_str())).collect()
+        scope.namespaces.iter().map(|n| Some(n.as_str())).collect()
     };
-    for scope in scopes {
-        frames.push(watch(client, scope, streaming, "cafedeployments", Observed::Deployment));
-        frames.push(watch(client, scope, streaming, "inplacesets", Observed::Set));
-        frames.push(watch(client, scope, streaming, "cafereleases", Observed::Release));
-        frames.push(watch(client, scope, streaming, "controllerrevisions", Observed::Revision));
-        frames.push(watch(client, scope, streaming, "pods", Observed::Pod));
-        frames.push(watch(client, scope, streaming, "endpointslices", Observed::Slice));
+    for place in places {
+        frames.push(watch(client, place, streaming, "cafedeployments", Observed::Deployment));
+        frames.push(watch(client, place, streaming, "inplacesets", Observed::Set));
+        frames.push(watch(client, place, streaming, "cafereleases", Observed::Release));
+        frames.push(watch(client, place, streaming, "controllerrevisions", Observed::Revision));
+        frames.push(watch(client, place, streaming, "pods", Observed::Pod));
+        frames.push(watch(client, place, streaming, "endpointslices", Observed::Slice));
         let ours = Config::default().labels(LABEL_SET);
         let claim = Observed::Claim;
-        frames.push(watch_some(client, scope, streaming, "persistentvolumeclaims", ours, claim));
+        frames.push(watch_some(client, place, streaming, "persistentvolumeclaims", ours, claim));
     }
-    let nodes = Api::all(client.clone());
-    frames.push(follow(nodes, Config::default(), None, streaming, "nodes", Observed::Node));
+    if scope.nodes {
+        let nodes = Api::all(client.clone());
+        frames.push(follow(nodes, Config::default(), None, streaming, "nodes", Observed::Node));
+    }
     frames
 }
 
 /// How many kinds are watched in each scope.
 const NAMESPACED: usize = 7;
-/// How many kinds without a namespace are watched.
-const CLUSTER_WIDE: usize = 1;
 
-/// How many watches there are in these namespaces or (none given) in all.
-pub(crate) const fn count(namespaces: usize) -> usize {
-    NAMESPACED * if namespaces == 0 { 1 } else { namespaces } + CLUSTER_WIDE
+/// How many watches that makes.
+pub(crate) fn count(scope: &Scope) -> usize {
+    NAMESPACED * scope.namespaces.len().max(1) + usize::from(scope.nodes)
 }
 
 /// An object that can be watched.

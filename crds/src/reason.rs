@@ -122,6 +122,8 @@ words! {
     UNIT_LOST = "UnitLost";
     /// Pods find no node in their unit, and no other unit may take them.
     NO_ROOM = "NoRoom";
+    /// Pods find no node, and none is moved because the controller may not read nodes.
+    NODES_UNKNOWN = "NodesUnknown";
     /// A unit has given places to other units and keeps a ceiling.
     UNIT_CAPPED = "UnitCapped";
 }

@@ -47,7 +47,8 @@ pub fn deployment(old: Option<&CafeDeployment>, new: &CafeDeployment) -> Verdict
         orders::judge(old, new, &mut verdict);
         changes(old, new, &mut verdict);
     }
-    if old.is_none_or(|old| old.spec.template != new.spec.template) {
+    let parts = |o: &CafeDeployment| (o.spec.template.clone(), o.spec.volume_claim_templates.clone());
+    if old.is_none_or(|old| parts(old) != parts(new)) {
         references::judge(&new.spec, &mut verdict);
     }
     verdict

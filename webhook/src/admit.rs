@@ -79,7 +79,7 @@ pub(crate) fn answer(
 
 fn who(request: &AdmissionRequest<DynamicObject>) -> Who {
     let info = &request.user_info;
-    Who { user: info.username.clone().unwrap_or_default(), groups: info.groups.clone().unwrap_or_default() }
+    Who::of(info.username.as_deref().unwrap_or_default(), info.groups.as_deref().unwrap_or_default())
 }
 
 fn authors(object: &DynamicObject) -> Option<&str> {

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use cafe_process::log::LogArgs;
+use clap::{Parser, Subcommand};
 
 /// The admission webhook of Cafe: validates CafeDeployments and InPlaceSets, and notes who ordered what.
 #[derive(Debug, Parser)]
@@ -33,20 +34,21 @@ pub(crate) struct ServeArgs {
     pub(crate) namespace: String,
 
     /// Where reviews are answered, over TLS.
-    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:9443")]
+    #[arg(long, env = "CAFE_ADDRESS", value_name = "HOST:PORT", default_value = "0.0.0.0:9443")]
     pub(crate) address: SocketAddr,
 
     /// Where /livez, /readyz and /metrics are served.
-    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "CAFE_ADMIN_ADDRESS", value_name = "HOST:PORT", default_value = "0.0.0.0:8080")]
     pub(crate) admin_address: SocketAddr,
 
     /// Name of the Service by which the API server reaches this webhook.
-    #[arg(long, value_name = "NAME", default_value = "cafe-webhook")]
+    #[arg(long, env = "CAFE_SERVICE", value_name = "NAME", default_value = "cafe-webhook")]
     pub(crate) service: String,
 
     /// Secret that holds the webhook's own authority and certificate. It is created and renewed by the webhook.
     #[arg(
         long,
+        env = "CAFE_CERTIFICATE_SECRET",
         value_name = "NAME",
         default_value = "cafe-webhook-certificate",
         conflicts_with = "certificate_dir"
@@ -54,34 +56,32 @@ pub(crate) struct ServeArgs {
     pub(crate) certificate_secret: String,
 
     /// Name of the ValidatingWebhookConfiguration and the MutatingWebhookConfiguration that get the authority's certificate.
-    #[arg(long, value_name = "NAME", default_value = "cafe-webhook", conflicts_with = "certificate_dir")]
+    #[arg(
+        long,
+        env = "CAFE_CONFIGURATION",
+        value_name = "NAME",
+        default_value = "cafe-webhook",
+        conflicts_with = "certificate_dir"
+    )]
     pub(crate) configuration: String,
 
     /// Folder with tls.crt and tls.key from elsewhere, such as cert-manager; read again when they change. Then somebody else writes the
     /// authority's certificate into the configurations.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, env = "CAFE_CERTIFICATE_DIR", value_name = "FOLDER")]
     pub(crate) certificate_dir: Option<PathBuf>,
 
     /// User name of the controller: the InPlaceSets that it writes are not judged.
-    #[arg(long, value_name = "USER", default_value = "system:serviceaccount:cafe-system:cafe-controller")]
+    #[arg(
+        long,
+        env = "CAFE_CONTROLLER_USER",
+        value_name = "USER",
+        default_value = "system:serviceaccount:cafe-system:cafe-controller"
+    )]
     pub(crate) controller_user: String,
 
-    /// Format of the log lines on standard error.
-    #[arg(long, value_enum, default_value_t = LogFormat::Json)]
-    pub(crate) log_format: LogFormat,
-
-    /// What is logged, e.g. `info` or `info,cafe_webhook=debug`.
-    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
-    pub(crate) log_filter: String,
-}
-
-/// Format of the log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// One JSON object per line.
-    Json,
-    /// For people at a terminal.
-    Text,
+    /// How it logs.
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 #[cfg(test)]

@@ -29,7 +29,10 @@ pub(crate) enum CertificateError {
     /// The certificate is not one of X.509.
     #[error("the certificate cannot be read")]
     X509,
-    /// The key does not belong to the certificate, or is of an unknown kind.
+    /// Both can be read, and do not belong together.
+    #[error("the key is not that of the certificate: take tls.crt and tls.key from the same issue")]
+    Mismatch,
+    /// The key is of an unknown kind.
     #[error("the key cannot be used: {0}")]
     Key(#[from] rustls::Error),
 }
@@ -53,7 +56,11 @@ impl Served {
             CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<_, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
         let expires = validity(chain.first().ok_or(CertificateError::X509)?)?.1;
-        let certified = CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())?;
+        let certified = CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider());
+        let certified = certified.map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => CertificateError::Mismatch,
+            other => CertificateError::Key(other),
+        })?;
         if let Ok(mut served) = self.0.write() {
             *served = Some(Arc::new(certified));
         }

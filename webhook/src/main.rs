@@ -11,32 +11,21 @@ mod run;
 mod serve;
 mod stamp;
 
-use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
+use cafe_process::{log, settings};
+use clap::{CommandFactory as _, Parser as _};
 
-use args::{Cli, Command, LogFormat, ServeArgs};
+use args::{Cli, Command};
+
+/// What this program calls itself to the API server.
+const AGENT: &str = concat!("cafe-webhook/", env!("CARGO_PKG_VERSION"));
 
 fn main() -> anyhow::Result<()> {
     let Command::Serve(args) = Cli::parse().command;
-    log(&args)?;
+    settings::check_environment(&Cli::command())?;
+    let level = log::start(&args.log)?;
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run::run(args))
-}
-
-fn log(args: &ServeArgs) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&args.log_filter).map_err(|e| {
-        anyhow::anyhow!("--log-filter {:?}: {e}; an example: info,cafe_webhook=debug", args.log_filter)
-    })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    match args.log_format {
-        LogFormat::Json => log.json().flatten_event(true).init(),
-        LogFormat::Text => log.init(),
-    }
-    Ok(())
+    runtime.block_on(run::run(args, level))
 }

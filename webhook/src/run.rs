@@ -4,13 +4,17 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum_server::{Handle, tls_rustls::RustlsConfig};
-use hyper_util::rt::TokioTimer;
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
+use cafe_process::{
+    connect::Settings,
+    definitions,
+    log::{self, Level},
+    rights::{self, Right},
+    stop::told_to_stop,
 };
+use hyper_util::rt::TokioTimer;
 
 use crate::{
+    AGENT,
     args::ServeArgs,
     certificate::{Served, files, keeper::Keeper},
     metrics::Metrics,
@@ -26,7 +30,7 @@ const HEADERS: Duration = Duration::from_secs(120);
 const LAG: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT.
-pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: ServeArgs, level: Level) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let (metrics, served) = (Metrics::default(), Served::default());
     let admin = bind(args.admin_address, "--admin-address")?;
@@ -41,9 +45,11 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     *server.http_builder() = server.http_builder().clone().http1_only();
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
     let reviews = server.serve(serve::reviews(&args.controller_user, metrics.clone()).into_make_service());
-    let admin = axum_server::from_tcp(admin)?
-        .handle(handle.clone())
-        .serve(serve::admin(served, metrics).into_make_service());
+    let admin = axum_server::from_tcp(admin)?.handle(handle.clone()).serve(
+        serve::admin(served, metrics)
+            .merge(log::routes(level))
+            .into_make_service_with_connect_info::<SocketAddr>(),
+    );
     tokio::spawn(async move {
         told_to_stop().await;
         tracing::info!("stops: answers until nobody asks any more");
@@ -70,19 +76,13 @@ async fn keep(args: &ServeArgs, served: &Served, metrics: &Metrics) -> anyhow::R
         tokio::spawn(async move { files::follow(&folder, served, metrics, known).await });
         return Ok(());
     }
-    let config = match &args.kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path)
-                .with_context(|| format!("cannot use kubeconfig {}", path.display()))?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?
-        }
-        None => Config::infer().await.context(
-            "found no cluster: give --kubeconfig, set KUBECONFIG, or run in a pod with a service account token; \
-             or bring a certificate with --certificate-dir",
-        )?,
-    };
+    let settings = Settings::read(args.kubeconfig.as_deref(), AGENT).await?;
+    let client = settings.client()?;
+    settings.greet(&client).await?;
+    rights::require(&client, env!("CARGO_PKG_NAME"), needed(args)).await?;
+    definitions::require(&client).await?;
     let keeper = Keeper {
-        client: Client::try_from(config)?,
+        client,
         namespace: args.namespace.clone(),
         secret: args.certificate_secret.clone(),
         configuration: args.configuration.clone(),
@@ -94,19 +94,25 @@ async fn keep(args: &ServeArgs, served: &Served, metrics: &Metrics) -> anyhow::R
     Ok(())
 }
 
+/// The rights that the chart gives, which are those that are used.
+fn needed(args: &ServeArgs) -> Vec<Right> {
+    let right =
+        |namespace: Option<&String>, name: Option<&String>, group: &str, resource: &str, verb: &str| {
+            let (namespace, name) = (namespace.cloned(), name.cloned());
+            Right { namespace, name, group: group.into(), resource: resource.into(), verb: verb.into() }
+        };
+    let (namespace, secret) = (Some(&args.namespace), Some(&args.certificate_secret));
+    let mut rights = vec![right(namespace, None, "", "secrets", "create")];
+    rights.extend(["get", "update"].map(|verb| right(namespace, secret, "", "secrets", verb)));
+    for resource in ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"] {
+        let of =
+            |verb| right(None, Some(&args.configuration), "admissionregistration.k8s.io", resource, verb);
+        rights.extend(["get", "patch"].map(of));
+    }
+    rights
+}
+
 /// The names by which an API server may call a Service.
 fn names(service: &str, namespace: &str) -> Vec<String> {
     vec![format!("{service}.{namespace}.svc"), format!("{service}.{namespace}.svc.cluster.local")]
-}
-
-async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
 }

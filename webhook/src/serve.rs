@@ -6,11 +6,14 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        StatusCode,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     admit::{self, Ask},
@@ -25,6 +28,10 @@ const MOST_BYTES: usize = 3 * 1024 * 1024 + 512 * 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Reviews in hand at once.
 const MOST_AT_ONCE: usize = 128;
+/// Bytes of bodies in hand at once. They are judged one after the other, so with one review taken apart this is what the process needs.
+const MOST_BYTES_AT_ONCE: usize = 32 * 1024 * 1024;
+/// Bytes are counted in such portions.
+const PORTION: usize = 1024;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -34,12 +41,17 @@ struct Desk {
     controller: Arc<str>,
     metrics: Metrics,
     places: Arc<Semaphore>,
+    room: Arc<Semaphore>,
 }
 
 /// Where reviews are answered.
 pub(crate) fn reviews(controller: &str, metrics: Metrics) -> Router {
-    let desk =
-        Desk { controller: controller.into(), metrics, places: Arc::new(Semaphore::new(MOST_AT_ONCE)) };
+    let desk = Desk {
+        controller: controller.into(),
+        metrics,
+        places: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+        room: Arc::new(Semaphore::new(MOST_BYTES_AT_ONCE / PORTION)),
+    };
     let ask = |ask: Ask| post(move |State(desk): State<Desk>, request: Request| review(desk, ask, request));
     Router::new().route("/stamp", ask(Ask::Stamp)).route("/validate", ask(Ask::Validate)).with_state(desk)
 }
@@ -77,12 +89,25 @@ async fn answer(desk: &Desk, ask: Ask, request: Request) -> Result<(bool, Vec<u8
         let message = format!("Content-Type is {kind:?}: send application/json");
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "unreadable", message));
     }
+    let _room = room(desk, &request)?;
     let body = read(request.into_body()).await?;
     let bad = |message: String| (StatusCode::BAD_REQUEST, "unreadable", message);
     let review = admit::answer(ask, &body, &desk.controller, clock::now()).map_err(|e| bad(e.to_string()))?;
     let allowed = review.response.as_ref().is_some_and(|response| response.allowed);
     let body = serde_json::to_vec(&review).map_err(|e| bad(e.to_string()))?;
     Ok((allowed, body))
+}
+
+/// Room for the body, by the length that the client announces; one that announces none gets that of the largest.
+fn room(desk: &Desk, request: &Request) -> Result<OwnedSemaphorePermit, Refusal> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let bytes: usize = announced.unwrap_or(MOST_BYTES).min(MOST_BYTES);
+    let portions = u32::try_from(bytes.div_ceil(PORTION)).unwrap_or(u32::MAX);
+    let busy = |_| {
+        let message = format!("{MOST_BYTES_AT_ONCE} bytes of reviews are in hand: try again");
+        (StatusCode::TOO_MANY_REQUESTS, "busy", message)
+    };
+    Arc::clone(&desk.room).try_acquire_many_owned(portions).map_err(busy)
 }
 
 async fn read(body: Body) -> Result<axum::body::Bytes, Refusal> {
@@ -188,6 +213,27 @@ mod tests {
         assert_eq!(code("application/json", never).await, 408);
     }
 
+    #[tokio::test]
+    async fn bodies_in_hand_never_need_more_memory_than_the_pod_has() {
+        let router = reviews("controller", Metrics::default());
+        let send = |length: usize, body: Body| {
+            let request = Request::post("/validate").header(CONTENT_TYPE, "application/json");
+            let request = request.header(CONTENT_LENGTH, length).body(body).unwrap();
+            router.clone().oneshot(request)
+        };
+        let never =
+            || Body::from_stream(futures::stream::pending::<Result<axum::body::Bytes, std::io::Error>>());
+        let slow: Vec<_> = (0..9).map(|_| tokio::spawn(send(MOST_BYTES, never()))).collect();
+        tokio::task::yield_now().await;
+        assert_eq!(send(MOST_BYTES, never()).await.unwrap().status(), 429, "the tenth of the largest");
+        assert_eq!(send(2, "{}".into()).await.unwrap().status(), 400, "a small one is read and judged");
+        slow.iter().for_each(tokio::task::JoinHandle::abort);
+        for task in slow {
+            task.await.unwrap_err();
+        }
+        assert_eq!(send(MOST_BYTES, "{}".into()).await.unwrap().status(), 400, "there is room again");
+    }
+
     const NAMES: &[&str] = &[
         "spec",
         "release",
@@ -225,6 +271,35 @@ mod tests {
             let metadata = if plain { json!({ "name": "web" }) } else { metadata };
             json!({ "apiVersion": "cafe.dev/v1alpha1", "kind": "CafeDeployment", "metadata": metadata, "spec": spec, "status": status })
         })
+    }
+
+    /// `cargo test --release -p cafe-webhook --bin cafe-webhook -- --ignored --nocapture`; the figure stands in docs/operations.md.
+    #[tokio::test]
+    #[ignore = "a measurement, not a test"]
+    async fn how_long_a_review_takes() {
+        let mut object = json!({
+            "apiVersion": "cafe.dev/v1alpha1", "kind": "CafeDeployment", "metadata": { "name": "web" },
+            "spec": { "replicas": 100, "selector": { "matchLabels": { "app": "web" } }, "template": {
+                "metadata": { "labels": { "app": "web" } },
+                "spec": { "containers": [{ "name": "app", "image": "web:1" }] },
+            } },
+        });
+        let variable = |n: usize| json!({ "name": format!("VARIABLE_{n}"), "value": "x".repeat(64) });
+        let env: Vec<Value> = (0..100).map(variable).collect();
+        object["spec"]["template"]["spec"]["containers"][0]["env"] = json!(env);
+        let mut new = object.clone();
+        new["spec"]["template"]["spec"]["containers"][0]["image"] = json!("web:2");
+        let body = review(&new, &object);
+        let mut took = Vec::new();
+        for n in 0..4_000 {
+            let path = if n % 2 == 0 { "/stamp" } else { "/validate" };
+            let begin = Instant::now();
+            let (code, _) = ask(Method::POST, path, "application/json", body.clone().into()).await;
+            took.push(begin.elapsed());
+            assert_eq!(code, 200);
+        }
+        took.sort();
+        println!("{} bytes: median {:?}, p99 {:?}", body.len(), took[2_000], took[3_960]);
     }
 
     proptest! {

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 /// Groups kept of a user: enough to tell a team, and no more than an annotation should hold.
 const MOST_GROUPS: usize = 10;
+/// Letters kept of a name: an issuer of identities may hand out any length, and all of an object's annotations share 256 kB.
+const LONGEST_NAME: usize = 253;
 /// Groups that everybody is in.
 const EVERYBODY: [&str; 2] = ["system:authenticated", "system:serviceaccounts"];
 
@@ -20,6 +22,14 @@ pub(crate) struct Who {
     pub(crate) user: String,
     /// Groups.
     pub(crate) groups: Vec<String>,
+}
+
+impl Who {
+    /// A user by name and groups, as far as they are kept.
+    pub(crate) fn of(user: &str, groups: &[String]) -> Self {
+        let cut = |name: &str| name.chars().take(LONGEST_NAME).collect::<String>();
+        Self { user: cut(user), groups: groups.iter().map(|group| cut(group)).collect() }
+    }
 }
 
 /// The annotation as it is to be after a request of `who` that turns the spec `old` into `new`; none when there is nothing to say.
@@ -114,6 +124,16 @@ mod tests {
         assert_eq!(again.as_deref(), Some(second.as_str()), "what does not change keeps its author");
         let without = stamped(Some(&second), Some(&confirmed), &created, &who("bob"), at(4)).unwrap();
         assert_eq!(read_back(&without)["confirm"], Value::Null);
+    }
+
+    #[test]
+    fn names_of_any_length_leave_a_short_stamp_that_is_nobodys_forgery() {
+        let long = "x".repeat(100_000);
+        let who = Who::of(&long, &[long.clone(), "ops".into()]);
+        let spec = json!({ "template": 1 });
+        let stamp = stamped(None, None, &spec, &who, at(1)).unwrap();
+        assert!(stamp.len() < 1000, "{}", stamp.len());
+        assert!(!is_forged(None, Some(&stamp), &who) && !lacks_author(Some(&stamp), None, &spec, &who));
     }
 
     #[test]

@@ -55,6 +55,27 @@ fn serving(cluster: &Cluster) -> Vec<Uid> {
 }
 
 #[test]
+fn where_nodes_may_not_be_read_nothing_moves_and_the_condition_says_why() {
+    let mut cluster = Cluster::new(10, 2, fours());
+    cluster.blind = true;
+    reschedules(&mut cluster);
+    cluster.settle();
+    let (reason, message) = unhealthy(&cluster);
+    assert!(reason == "AllUnitsHealthy" && message.contains("rbac.readNodes=true"), "{reason}: {message}");
+    let mut cluster = Cluster::new(10, 2, fours());
+    cluster.blind = true;
+    reschedules(&mut cluster);
+    set_rooms(&mut cluster, &[("CellA", 2)]);
+    cluster.settle();
+    assert_eq!((ceiling(&cluster, "CellA"), serving(&cluster).len()), (None, 7));
+    let (reason, message) = unhealthy(&cluster);
+    assert!(
+        reason == "NodesUnknown" && message.contains("3 pods of CellA find no node"),
+        "{reason}: {message}"
+    );
+}
+
+#[test]
 fn pods_that_find_no_node_give_their_places_to_the_other_unit_after_the_delay() {
     let mut cluster = Cluster::new(10, 2, fours());
     reschedules(&mut cluster);

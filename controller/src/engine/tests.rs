@@ -128,13 +128,14 @@ fn engine_that_sees(api: &Api, pods: Vec<PodObject>, later: BoxStream<'static, O
     frames.push(all.map(|event| Frame { scope: None, event }).boxed());
     Engine::new(Parts {
         trusts_stamps: false,
+        sees_nodes: true,
         reporter: Reporter::new(client.clone(), "test".into()),
         client,
         claim: Claim::always(),
         metrics: Metrics::default(),
         health: Arc::default(),
         frames,
-        watches: crate::watch::count(0),
+        watches: crate::watch::count(&crate::watch::Scope { namespaces: Vec::new(), nodes: true }),
         window: 64,
     })
 }

@@ -47,6 +47,12 @@ impl Claim {
         Self { validity, told: false }
     }
 
+    /// A claim that nobody grants.
+    #[cfg(test)]
+    pub(crate) fn never() -> Self {
+        channel().1
+    }
+
     /// True while this process may write. Costs two atomic operations and a look at the monotonic clock.
     pub(crate) fn is_held(&self) -> bool {
         self.validity.borrow().holds()

@@ -92,6 +92,22 @@ mod tests {
     }
 
     #[test]
+    fn whatever_the_clocks_of_others_say_changes_no_decision() {
+        let at = |second| Some(MicroTime(Timestamp::from_second(second).unwrap()));
+        for unchanged_for in [0, 14_999, 15_000, 15_001].map(Duration::from_millis) {
+            let plain = decide(&record(Some("b"), Some(15)), "a", unchanged_for);
+            for second in [-86_400, 0, 1_700_000_000, 1_700_000_300, 4_000_000_000] {
+                let skewed = LeaseSpec {
+                    acquire_time: at(second),
+                    renew_time: at(second + 300),
+                    ..record(Some("b"), Some(15))
+                };
+                assert_eq!(decide(&skewed, "a", unchanged_for), plain, "{second} {unchanged_for:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_renewal_keeps_when_it_was_acquired_and_a_change_of_holder_is_counted() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let first = held_by("a", &LeaseSpec::default(), Duration::from_secs(15), at(1));

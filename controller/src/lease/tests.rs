@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
+use futures::stream;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::*;
@@ -18,12 +19,15 @@ const LEASE: Duration = Duration::from_secs(15);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mood {
     Answers,
+    AnswersNoWatches,
     Hangs,
     /// Writes are carried out but their answer never arrives.
     SwallowsAnswersToWrites,
 }
 
 struct State {
+    told: watch::Sender<u64>,
+    reads: usize,
     lease: Option<Value>,
     version: u64,
     mood: Mood,
@@ -35,7 +39,14 @@ struct ApiServer(Arc<Mutex<State>>);
 
 impl ApiServer {
     fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { lease: None, version: 0, mood: Mood::Answers, writes: 0 })))
+        Self(Arc::new(Mutex::new(State {
+            told: watch::Sender::new(0),
+            reads: 0,
+            lease: None,
+            version: 0,
+            mood: Mood::Answers,
+            writes: 0,
+        })))
     }
 
     fn client(&self) -> Client {
@@ -49,10 +60,14 @@ impl ApiServer {
 
     async fn answer(&self, request: Request<kube::client::Body>) -> Response<Body> {
         let method = request.method().clone();
+        let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
         let body = request.into_body().collect_bytes().await.unwrap();
         let mood = self.0.lock().unwrap().mood;
         if mood == Mood::Hangs {
             std::future::pending::<()>().await;
+        }
+        if watches {
+            return Response::new(self.watch(mood));
         }
         let (status, answer) = if method == Method::GET { self.read() } else { self.write(&method, &body) };
         if mood == Mood::SwallowsAnswersToWrites && method != Method::GET {
@@ -61,8 +76,26 @@ impl ApiServer {
         Response::builder().status(status).body(Body::from(answer.to_string())).unwrap()
     }
 
+    /// Every version from now on, as the watch of a server whose clients are up to date.
+    fn watch(&self, mood: Mood) -> Body {
+        if mood == Mood::AnswersNoWatches {
+            return Body::empty();
+        }
+        let (server, mut told) = (self.clone(), self.0.lock().unwrap().told.subscribe());
+        told.borrow_and_update();
+        let events = stream::unfold((server, told), |(server, mut told)| async move {
+            told.changed().await.ok()?;
+            let object = server.0.lock().unwrap().lease.clone();
+            let line = format!("{}\n", json!({ "type": "MODIFIED", "object": object }));
+            Some((Ok::<_, Infallible>(line), (server, told)))
+        });
+        Body::from_stream(events)
+    }
+
     fn read(&self) -> (StatusCode, Value) {
-        match self.0.lock().unwrap().lease.clone() {
+        let mut state = self.0.lock().unwrap();
+        state.reads += 1;
+        match state.lease.clone() {
             Some(lease) => (StatusCode::OK, lease),
             None => refused(StatusCode::NOT_FOUND, "NotFound"),
         }
@@ -83,6 +116,8 @@ impl ApiServer {
         state.writes += 1;
         lease["metadata"]["resourceVersion"] = json!(state.version.to_string());
         state.lease = Some(lease.clone());
+        let version = state.version;
+        state.told.send_replace(version);
         (StatusCode::OK, lease)
     }
 
@@ -93,6 +128,10 @@ impl ApiServer {
     fn holder(&self) -> Option<String> {
         let state = self.0.lock().unwrap();
         state.lease.as_ref()?["spec"]["holderIdentity"].as_str().map(str::to_owned)
+    }
+
+    fn reads(&self) -> usize {
+        self.0.lock().unwrap().reads
     }
 
     fn writes(&self) -> usize {
@@ -161,7 +200,7 @@ async fn a_replica_that_shuts_down_hands_over_at_once() {
     let claim = a.claim.clone();
     a.shut_down().await;
     assert!(!claim.is_held());
-    assert_eq!(server.holder(), None);
+    assert_ne!(server.holder().as_deref(), Some("a"));
     assert!(b.changes_to(true).await < Duration::from_secs(3));
 }
 
@@ -230,4 +269,52 @@ async fn somebody_elses_lease_is_not_given_back() {
     let b = server.start("b");
     b.shut_down().await;
     assert_eq!(server.holder().as_deref(), Some("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_stands_by_hears_at_once_that_the_lease_was_given_back_and_does_not_ask_for_it() {
+    let server = ApiServer::new();
+    let mut a = server.start("a");
+    a.changes_to(true).await;
+    let mut b = server.start("b");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(server.reads(), 2, "each looks once, at its start");
+    a.shut_down().await;
+    assert!(b.changes_to(true).await < Duration::from_millis(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_watches_a_replica_that_stands_by_looks_now_and_then() {
+    let server = ApiServer::new();
+    server.mood(Mood::AnswersNoWatches);
+    let mut a = server.start("a");
+    a.changes_to(true).await;
+    let mut b = server.start("b");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!((100..=400).contains(&server.reads()), "{}", server.reads());
+    a.shut_down().await;
+    assert!(b.changes_to(true).await < Duration::from_secs(3));
+    let mut c = server.start("c");
+    b.crash().await;
+    assert!((11..=18).contains(&c.changes_to(true).await.as_secs()));
+}
+
+/// However wrong the clocks of the replicas are: the timestamps of the record are for people.
+#[tokio::test(start_paused = true)]
+async fn a_lease_whose_times_are_days_off_is_neither_taken_early_nor_late() {
+    for times in ["1999-12-31T23:59:59.000000Z", "2199-12-31T23:59:59.000000Z"] {
+        let server = ApiServer::new();
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": { "name": LEASE_NAME, "namespace": "cafe-system", "resourceVersion": "0" },
+            "spec": {
+                "holderIdentity": "gone", "leaseDurationSeconds": 15, "acquireTime": times, "renewTime": times,
+                "leaseTransitions": 1,
+            },
+        });
+        server.0.lock().unwrap().lease = Some(lease);
+        let mut a = server.start("a");
+        let waited = a.changes_to(true).await;
+        assert!(waited > LEASE && waited < LEASE + Duration::from_secs(1), "{times}: {waited:?}");
+    }
 }

@@ -238,9 +238,9 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// An empty world, which believes what a webhook says of authors or does not.
-    pub(crate) fn trusting(stamps: bool) -> Self {
-        Self { trusts_stamps: stamps, ..Self::default() }
+    /// An empty world, which believes what a webhook says of authors or does not, and is told of nodes or is not.
+    pub(crate) fn seeing(trusts_stamps: bool, sees_nodes: bool) -> Self {
+        Self { trusts_stamps, nodes: Nodes::seen(sees_nodes), ..Self::default() }
     }
 
     /// The owners to be planned, emptied.

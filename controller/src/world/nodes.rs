@@ -32,11 +32,23 @@ struct Count {
 /// The nodes, and their figures for each label key that a CafeDeployment has asked for.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
+    /// Nodes are not watched: nothing is known of any.
+    blind: bool,
     records: HashMap<Uid, NodeRecord>,
     counts: HashMap<Text, HashMap<Text, Count>>,
 }
 
 impl Nodes {
+    /// None yet, and none ever where nodes are not watched.
+    pub(super) fn seen(watched: bool) -> Self {
+        Self { blind: !watched, ..Self::default() }
+    }
+
+    /// Whether they are not watched.
+    pub(super) fn are_unseen(&self) -> bool {
+        self.blind
+    }
+
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }
@@ -47,9 +59,8 @@ impl Nodes {
 
     /// The nodes of each unit of a topology, once its label key has been counted.
     pub(super) fn of(&self, topology: &Topology) -> Vec<UnitNodes> {
-        let Some(counts) = topology.placement_key().and_then(|key| self.counts.get(key)) else {
-            return Vec::new();
-        };
+        let counts = topology.placement_key().and_then(|key| self.counts.get(key));
+        let Some(counts) = counts.filter(|_| !self.blind) else { return Vec::new() };
         let unit = |value: &String| {
             let none = Count::default();
             let count = counts.get(value.as_str()).unwrap_or(&none);

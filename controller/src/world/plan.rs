@@ -174,6 +174,7 @@ impl World {
             topology: deployment::ceiling::fingerprint(&record.deployment.spec.topology),
             taken: &taken,
             nodes: &nodes,
+            blind: self.nodes.are_unseen(),
             others: Others {
                 orphans: &around.orphans,
                 sets: &around.sets,

@@ -18,13 +18,13 @@ pub(super) fn judge(old: &CafeDeployment, new: &CafeDeployment, verdict: &mut Ve
     if let Some(revision) = orders.retry.as_ref().filter(|_| before.retry != orders.retry) {
         retry(release, revision, verdict);
     }
-    if let Some(order) = orders.rollback.filter(|_| before.rollback != orders.rollback)
-        && order.abandon > newest(release)
-    {
-        verdict.refuse(
-            "spec.release.rollback.abandon",
-            format!("there is no revision {}: the newest is {}", order.abandon, newest(release)),
-        );
+    if let Some(order) = orders.rollback.filter(|_| before.rollback != orders.rollback) {
+        for (field, revision) in [("abandon", order.abandon), ("to", order.to)] {
+            if revision > newest(release) {
+                let message = format!("there is no revision {revision}: the newest is {}", newest(release));
+                verdict.refuse(format!("spec.release.rollback.{field}"), message);
+            }
+        }
     }
 }
 
@@ -209,6 +209,14 @@ mod tests {
         assert_eq!(judged(&paused, &json!({ "confirm": "7/2" })), Verdict::default());
         let wrong = judged(&paused, &json!({ "confirm": "7/3" })).problems;
         assert!(wrong[0].message.contains("waits at \"7/2\""), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_rollback_to_a_revision_that_does_not_exist_is_refused() {
+        let found = judged(&release("Executing", None), &json!({ "rollback": { "abandon": 7, "to": 8 } }));
+        let fields: Vec<&str> = found.problems.iter().map(|p| p.field.as_str()).collect();
+        assert_eq!(fields, ["spec.release.rollback.to"]);
+        assert!(found.problems[0].message.contains("the newest is 7"), "{found:?}");
     }
 
     #[test]

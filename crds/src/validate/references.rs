@@ -47,15 +47,18 @@ pub(super) fn judge(spec: &CafeDeploymentSpec, verdict: &mut Verdict) {
 }
 
 fn mounts(container: &Value, path: &str, volumes: &BTreeSet<String>, verdict: &mut Verdict) {
-    let missing = list(container, "/volumeMounts").iter().filter_map(name).filter(|v| !volumes.contains(*v));
-    for volume in missing {
+    let used = ["volumeMounts", "volumeDevices"].into_iter().flat_map(|field| {
+        let names = list(container, &format!("/{field}")).iter().filter_map(name);
+        names.map(move |volume| (field, volume))
+    });
+    for (field, volume) in used.filter(|(_, volume)| !volumes.contains(*volume)) {
         let known = if volumes.is_empty() {
             "none".to_owned()
         } else {
             volumes.iter().cloned().collect::<Vec<_>>().join(", ")
         };
         verdict.refuse(
-            format!("{path}.volumeMounts[{volume}]"),
+            format!("{path}.{field}[{volume}]"),
             format!(
                 "there is no volume {volume}: add it to spec.template.spec.volumes or spec.volumeClaimTemplates, which have: {known}"
             ),
@@ -111,6 +114,18 @@ mod tests {
             ]
         );
         assert!(found.problems[2].message.contains("which have: tmp"), "{found:?}");
+    }
+
+    #[test]
+    fn a_block_device_needs_its_volume_too_and_a_claim_template_that_is_taken_away_is_missed() {
+        let container = json!({ "volumeDevices": [{ "name": "raw", "devicePath": "/dev/raw" }] });
+        let claims = json!({ "spec": { "volumeClaimTemplates": [{ "metadata": { "name": "raw" } }] } });
+        let old = super::super::tests::object(&container, &claims);
+        assert_eq!(super::super::deployment(None, &old), Verdict::default());
+        let new = super::super::tests::object(&container, &json!({}));
+        let found = super::super::deployment(Some(&old), &new);
+        let fields: Vec<&str> = found.problems.iter().map(|p| p.field.as_str()).collect();
+        assert_eq!(fields, ["spec.template.spec.containers[app].volumeDevices[raw]"]);
     }
 
     #[test]

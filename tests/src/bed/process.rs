@@ -64,6 +64,7 @@ impl Processes {
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log(component))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        leave_settings_of_tests(command);
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot start {component} ({})", command.get_program().display()))?;
@@ -108,6 +109,16 @@ impl Processes {
         let log = self.log(component);
         let tail = tail(&log).unwrap_or_default();
         anyhow!("{component} {what}; the end of its log {}:\n{tail}", log.display())
+    }
+}
+
+/// What is meant for a test (`CAFE_CRASH`) would be refused by the programs under test as a setting that they do not know.
+fn leave_settings_of_tests(command: &mut Command) {
+    let given: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+    for (name, _) in std::env::vars_os().filter(|(name, _)| !given.contains(name)) {
+        if name.as_encoded_bytes().starts_with(b"CAFE_") {
+            command.env_remove(name);
+        }
     }
 }
 

@@ -64,17 +64,32 @@ impl Ground {
 
     /// Starts the webhook unless it runs, and waits until the API server gets its answers.
     pub(crate) async fn start(&self) -> Result<()> {
-        let place = self.place;
-        let address = format!("127.0.0.1:{}", place.port);
-        let mut command = Command::new(&place.binary);
-        command
-            .current_dir(place.bed.dir())
-            .env_remove("KUBECONFIG")
-            .args(["serve", "--admin-address", "127.0.0.1:0", "--address", &address, "--kubeconfig"])
-            .arg(place.bed.dir().join("webhook.kubeconfig"));
-        place.bed.start("webhook", &mut command)?;
-        let probe = manifest("probe");
-        self.until("the webhook answers", || Ok(create(&place.bed, "default", &probe, true).is_ok())).await
+        self.place.start("webhook", self.place.port)?;
+        self.until("the webhook answers", || Ok(self.answers())).await
+    }
+
+    /// Whether a creation is judged now.
+    pub(crate) fn answers(&self) -> bool {
+        create(&self.place.bed, "default", &manifest("probe"), true).is_ok()
+    }
+
+    /// Puts two replicas in the place of the one, behind one address, and waits until both serve.
+    pub(crate) async fn start_two(&self) -> Result<Pair> {
+        self.stop()?;
+        let free = || anyhow::Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
+        let ports = [free()?, free()?];
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.place.port)).await?;
+        let pair = Pair { bed: self.place.bed.clone(), relay: tokio::spawn(relay(listener, ports)) };
+        for (name, port) in Pair::NAMES.into_iter().zip(ports) {
+            self.place.start(name, port)?;
+        }
+        for name in Pair::NAMES {
+            let log = self.place.bed.log(name);
+            let serves = || Ok(std::fs::read_to_string(&log)?.contains("serves a new certificate"));
+            self.until("both replicas serve", serves).await?;
+        }
+        self.until("the replicas answer", || Ok(self.answers())).await?;
+        Ok(pair)
     }
 
     /// Stops it.
@@ -105,9 +120,9 @@ impl Ground {
         Ok(space)
     }
 
-    /// The authority that the API server trusts.
+    /// The authorities that the API server trusts, as PEM.
     pub(crate) fn certificate(&self) -> Result<String> {
-        let path = "jsonpath={.webhooks[0].clientConfig.caBundle}";
+        let path = "go-template={{(index .webhooks 0).clientConfig.caBundle | base64decode}}";
         self.kubectl(&["get", "validatingwebhookconfiguration", "cafe-webhook", "-o", path])
     }
 
@@ -128,7 +143,65 @@ impl Ground {
     }
 }
 
+/// Two replicas. They end when the value is dropped.
+pub(crate) struct Pair {
+    bed: Arc<Bed>,
+    relay: tokio::task::JoinHandle<()>,
+}
+
+impl Pair {
+    const NAMES: [&str; 2] = ["webhook-one", "webhook-two"];
+
+    /// Kills one in the middle of whatever it does.
+    pub(crate) fn kill(&self, number: usize) -> Result<()> {
+        self.bed.stop(Self::NAMES[number], Duration::ZERO)
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.relay.abort();
+        for name in Self::NAMES {
+            let _ = self.bed.stop(name, Duration::ZERO);
+        }
+    }
+}
+
+/// Stands in for a Service, which a bed without nodes has not: connections go in turn to the replicas that take them.
+async fn relay(listener: tokio::net::TcpListener, ports: [u16; 2]) {
+    let mut turn = 0;
+    while let Ok((mut client, _)) = listener.accept().await {
+        turn += 1;
+        tokio::spawn(async move {
+            for port in [ports[turn % 2], ports[(turn + 1) % 2]] {
+                if let Ok(mut server) = tokio::net::TcpStream::connect(("127.0.0.1", port)).await {
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                    return;
+                }
+            }
+        });
+    }
+}
+
 impl Place {
+    /// Starts a process of the webhook unless it runs.
+    fn start(&self, name: &str, port: u16) -> Result<()> {
+        let mut command = Command::new(&self.binary);
+        command
+            .current_dir(self.bed.dir())
+            .env_remove("KUBECONFIG")
+            .args([
+                "serve",
+                "--admin-address",
+                "127.0.0.1:0",
+                "--address",
+                &format!("127.0.0.1:{port}"),
+                "--kubeconfig",
+            ])
+            .arg(self.bed.dir().join("webhook.kubeconfig"));
+        self.bed.start(name, &mut command).map(drop)
+    }
+
     async fn make() -> Result<Self> {
         let bed = Bed::temporary()?;
         bed.up(&Options { nodes: 0, ..Options::default() }).await?;

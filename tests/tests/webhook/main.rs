@@ -101,16 +101,42 @@ async fn orders_pass_while_the_webhook_is_down_and_changes_do_not() -> Result<()
     Ok(())
 }
 
-#[tokio::test]
-async fn a_certificate_that_is_lost_is_made_anew_without_a_restart() -> Result<()> {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_is_lost_is_made_anew_and_no_replica_is_refused_meanwhile() -> Result<()> {
     let ground = Ground::take().await?;
+    let pair = ground.start_two().await?;
     let before = ground.certificate()?;
     ground.kubectl(&["delete", "secret", "cafe-webhook-certificate", "-n", "cafe-system"])?;
-    ground
-        .until("another authority is trusted", || Ok(ground.certificate().is_ok_and(|now| now != before)))
-        .await?;
-    let shop = ground.namespace("certificate").await?;
-    ground.until("reviews are answered with it", || Ok(shop.create(&manifest("web")).is_ok())).await
+    let refused = std::cell::Cell::new(0);
+    let changed = || {
+        refused.set(refused.get() + usize::from(!ground.answers()));
+        Ok(ground.certificate()? != before)
+    };
+    ground.until("another authority is trusted", changed).await?;
+    assert!(ground.certificate()?.ends_with(&before), "beside the one before");
+    for _ in 0..6 {
+        assert!(ground.answers(), "both replicas are believed");
+    }
+    assert_eq!(refused.get(), 0);
+    drop(pair);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_replicas_one_may_die_and_requests_go_on() -> Result<()> {
+    let ground = Ground::take().await?;
+    let before = ground.certificate()?;
+    let pair = ground.start_two().await?;
+    let shop = ground.namespace("two").await?;
+    assert_eq!(ground.certificate()?, before, "both serve what the Secret holds");
+    for n in 0..4 {
+        shop.create(&manifest(&format!("both-{n}")))?;
+    }
+    pair.kill(0)?;
+    for n in 0..6 {
+        shop.create(&manifest(&format!("one-{n}")))?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ const LEAF_SECONDS: i64 = 90 * 24 * 3600;
 const SKEW: i64 = 600;
 /// How long an authority is published before it signs, in seconds: every API server has heard of it by then.
 const HEARD: i64 = 60;
+/// How long after that an authority that it follows is still trusted, in seconds: every replica has looked at the Secret by then.
+const FOLLOWED: i64 = 3600;
 
 /// What the Secret holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,19 +48,30 @@ pub(crate) enum MakeError {
     Read(#[from] CertificateError),
 }
 
-/// What the Secret is to hold instead; none when it is good as it is. `is_published`: the configurations trust the whole bundle.
+/// What is there besides the Secret.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Around<'a> {
+    /// For how many seconds the configurations have been seen to trust the whole bundle of the Secret; none when they do not.
+    pub(crate) published: Option<i64>,
+    /// The certificates that the configurations trust.
+    pub(crate) trusted: &'a str,
+    /// What this process serves.
+    pub(crate) served: Option<&'a Store>,
+}
+
+/// What the Secret is to hold instead; none when it is good as it is.
 ///
 /// # Errors
 /// Keys or certificates cannot be made.
 pub(crate) fn next(
     stored: Option<&Store>,
     names: &[String],
-    is_published: bool,
+    around: Around<'_>,
     now: Timestamp,
 ) -> Result<Option<Store>, MakeError> {
     let now = now.as_second();
     let Some((store, found)) = stored.and_then(|store| Some((store, read(store).ok()?))) else {
-        return fresh(names, now).map(Some);
+        return fresh(names, around, now).map(Some);
     };
     let newest = found.authorities.first().ok_or(CertificateError::X509)?;
     if is_old(newest.from, newest.until, now) {
@@ -69,14 +82,17 @@ pub(crate) fn next(
     }
     let is_due =
         found.issuer != newest.subject || is_old(found.from, found.until, now) || found.names != names;
-    if is_due && is_published && (found.issuer == newest.subject || now - newest.from >= SKEW + HEARD) {
+    let is_heard = around.published.is_some_and(|seconds| found.issuer == newest.subject || seconds >= HEARD);
+    if is_due && is_heard {
         let (certificate, key) = leaf(&newest.pem, &store.authority_key, names, now)?;
         return Ok(Some(Store { certificate, key, ..store.clone() }));
     }
-    let (valid, expired): (Vec<_>, Vec<_>) = found.authorities.iter().partition(|a| a.until > now);
-    if !expired.is_empty() && found.issuer == newest.subject {
-        let bundle = valid.iter().map(|a| a.pem.as_str()).collect();
-        return Ok(Some(Store { bundle, ..store.clone() }));
+    let is_signed = found.issuer == newest.subject;
+    let is_followed = now - found.from >= SKEW + FOLLOWED;
+    let stays = |a: &&Authority| a.until > now && (!is_followed || a.subject == newest.subject);
+    let stay: Vec<&str> = found.authorities.iter().filter(stays).map(|a| a.pem.as_str()).collect();
+    if is_signed && stay.len() < found.authorities.len() {
+        return Ok(Some(Store { bundle: stay.concat(), ..store.clone() }));
     }
     Ok(None)
 }
@@ -86,9 +102,25 @@ fn is_old(from: i64, until: i64, now: i64) -> bool {
     (now - from).saturating_mul(3) >= (until - from).saturating_mul(2)
 }
 
-fn fresh(names: &[String], now: i64) -> Result<Store, MakeError> {
-    let (bundle, authority_key) = authority(now)?;
-    let (certificate, key) = leaf(&bundle, &authority_key, names, now)?;
+/// A new authority, beside those that are trusted: whoever still serves what they have signed goes on, and so does this process until the new
+/// one has been heard of.
+fn fresh(names: &[String], around: Around<'_>, now: i64) -> Result<Store, MakeError> {
+    let (own, authority_key) = authority(now)?;
+    let is_valid = |pem: &String| {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok();
+        der.and_then(|der| validity(&der).ok()).is_some_and(|(_, until)| until > now)
+    };
+    let trusted: Vec<String> = split(around.trusted).into_iter().filter(is_valid).collect();
+    let bundle = std::iter::once(&own).chain(&trusted).map(String::as_str).collect();
+    let serves = |store: &&Store| {
+        let found =
+            read(store).ok().filter(|found| found.names == names && !is_old(found.from, found.until, now));
+        found.is_some_and(|f| f.authorities.iter().any(|a| a.subject == f.issuer && trusted.contains(&a.pem)))
+    };
+    let (certificate, key) = match around.served.filter(serves) {
+        Some(served) => (served.certificate.clone(), served.key.clone()),
+        None => leaf(&own, &authority_key, names, now)?,
+    };
     Ok(Store { bundle, authority_key, certificate, key })
 }
 
@@ -196,7 +228,8 @@ mod tests {
     }
 
     fn made(store: Option<&Store>, published: bool, second: i64) -> Option<Store> {
-        next(store, &names(), published, at(second)).unwrap()
+        let around = Around { published: published.then_some(HEARD), ..Around::default() };
+        next(store, &names(), around, at(second)).unwrap()
     }
 
     #[test]
@@ -224,7 +257,9 @@ mod tests {
         assert_eq!((split(&second.bundle).len(), &second.certificate), (2, &first.certificate));
         assert!(second.bundle.ends_with(&first.bundle));
         assert_eq!(made(Some(&second), false, late + 3600), None, "nobody trusts it yet");
-        assert_eq!(made(Some(&second), true, late + HEARD - 1), None, "not everybody may have heard of it");
+        let around = Around { published: Some(HEARD - 1), ..Around::default() };
+        let early = next(Some(&second), &names(), around, at(late + 3600)).unwrap();
+        assert_eq!(early, None, "not everybody may have heard of it");
         let third = made(Some(&second), true, late + HEARD).unwrap();
         assert_eq!(third.bundle, second.bundle);
         assert_ne!(third.certificate, second.certificate);
@@ -238,7 +273,36 @@ mod tests {
     #[test]
     fn another_name_asks_for_another_certificate() {
         let first = made(None, false, 0).unwrap();
-        let other = next(Some(&first), &["other.svc".to_owned()], true, at(60)).unwrap().unwrap();
+        let other = next(
+            Some(&first),
+            &["other.svc".to_owned()],
+            Around { published: Some(0), ..Around::default() },
+            at(60),
+        )
+        .unwrap()
+        .unwrap();
         assert_eq!(read(&other).unwrap().names, ["other.svc"]);
+    }
+
+    #[test]
+    fn when_the_secret_is_lost_the_old_authority_is_trusted_until_every_replica_serves_the_new_one() {
+        let first = made(None, false, 0).unwrap();
+        let lost = Around { published: None, trusted: &first.bundle, served: Some(&first) };
+        let second = next(None, &names(), lost, at(1000)).unwrap().unwrap();
+        assert_eq!((split(&second.bundle).len(), &second.certificate), (2, &first.certificate));
+        assert_ne!(second.authority_key, first.authority_key);
+        let third = made(Some(&second), true, 1100).unwrap();
+        assert_ne!(third.certificate, first.certificate);
+        assert_eq!(made(Some(&third), true, 1100 + FOLLOWED - 1), None, "somebody may serve the old one");
+        let last = made(Some(&third), true, 1100 + FOLLOWED).unwrap();
+        assert_eq!((split(&last.bundle).len(), &last.certificate), (1, &third.certificate));
+        // A process that has served nothing yet serves the new one at once.
+        let forgotten = next(None, &names(), Around { served: None, ..lost }, at(1000)).unwrap().unwrap();
+        assert_eq!(split(&forgotten.bundle).len(), 2);
+        assert_ne!(forgotten.certificate, first.certificate);
+        // What is no certificate is not trusted on.
+        let junk =
+            Around { trusted: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", ..lost };
+        assert_eq!(split(&next(None, &names(), junk, at(1000)).unwrap().unwrap().bundle).len(), 1);
     }
 }

@@ -40,3 +40,28 @@ pub(crate) async fn follow(folder: &Path, served: Served, metrics: Metrics, mut 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused_and_the_one_before_stays_in_service() {
+        let made =
+            || rcgen::generate_simple_self_signed(["cafe-webhook.cafe-system.svc".to_owned()]).unwrap();
+        let (one, other) = (made(), made());
+        let (folder, served) =
+            (std::env::temp_dir().join(format!("cafe-files-{}", std::process::id())), Served::default());
+        std::fs::create_dir_all(&folder).unwrap();
+        let load = |key: &rcgen::KeyPair| {
+            std::fs::write(folder.join("tls.crt"), one.cert.pem()).unwrap();
+            std::fs::write(folder.join("tls.key"), key.serialize_pem()).unwrap();
+            load(&folder, &served, &Metrics::default())
+        };
+        load(&one.signing_key).unwrap();
+        let error = format!("{:#}", load(&other.signing_key).unwrap_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(error.contains("the key is not that of the certificate"), "{error}");
+        assert!(served.is_there());
+    }
+}

@@ -1,6 +1,9 @@
 //! Keeps the Secret with the webhook's own authority, and tells the API server whom to trust.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
@@ -11,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Served,
-    authority::{self, Store},
+    authority::{self, Around, Store},
 };
 use crate::{clock, metrics::Metrics};
 
@@ -39,6 +42,32 @@ enum KeepError {
     Serve(#[from] super::CertificateError),
 }
 
+/// What a keeper remembers from look to look.
+#[derive(Default)]
+struct Memory {
+    /// What is served.
+    served: Option<Store>,
+    /// The bundle that the configurations were seen to trust, and since when.
+    published: Option<(String, Instant)>,
+}
+
+impl Memory {
+    /// For how many seconds this bundle has been trusted.
+    fn published_for(&mut self, bundle: &str, is_published: bool) -> Option<i64> {
+        if !is_published {
+            self.published = None;
+            return None;
+        }
+        match &self.published {
+            Some((seen, since)) if seen == bundle => i64::try_from(since.elapsed().as_secs()).ok(),
+            _ => {
+                self.published = Some((bundle.to_owned(), Instant::now()));
+                Some(0)
+            }
+        }
+    }
+}
+
 /// The keeper.
 pub(crate) struct Keeper {
     pub(crate) client: Client,
@@ -53,9 +82,9 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Keeps for ever.
     pub(crate) async fn run(self) {
-        let mut known = Store::default();
+        let mut memory = Memory::default();
         loop {
-            let pause = match self.look(&mut known).await {
+            let pause = match self.look(&mut memory).await {
                 Ok(true) => PERIOD,
                 Ok(false) => SOON,
                 Err(error) => {
@@ -68,7 +97,7 @@ impl Keeper {
     }
 
     /// One look. Whether all is as it should be.
-    async fn look(&self, known: &mut Store) -> Result<bool, KeepError> {
+    async fn look(&self, memory: &mut Memory) -> Result<bool, KeepError> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let found = call(format!("get secret {}", self.secret), secrets.get_opt(&self.secret)).await?;
         let store = found.as_ref().map(stored);
@@ -77,14 +106,18 @@ impl Keeper {
             Some(store) if !store.bundle.is_empty() => self.publish(&store.bundle).await?,
             _ => false,
         };
-        if let Some(next) = authority::next(store.as_ref(), &self.names, is_published, clock::now())? {
+        let bundle = store.as_ref().map_or("", |store| store.bundle.as_str());
+        let published = memory.published_for(bundle, is_published);
+        let trusted = if is_published { String::new() } else { self.trusted().await? };
+        let around = Around { published, trusted: &trusted, served: memory.served.as_ref() };
+        if let Some(next) = authority::next(store.as_ref(), &self.names, around, clock::now())? {
             self.write(&secrets, found, &next).await?;
             return Ok(false);
         }
-        if let Some(store) = store.filter(|store| store != known) {
+        if let Some(store) = store.filter(|store| memory.served.as_ref() != Some(store)) {
             self.served.replace(&store.certificate, &store.key, &self.metrics)?;
             tracing::info!(secret = self.secret, "serves a new certificate");
-            *known = store;
+            memory.served = Some(store);
         }
         Ok(is_published)
     }
@@ -118,13 +151,30 @@ impl Keeper {
         }
     }
 
+    fn configurations(&self, kind: &str) -> Api<DynamicObject> {
+        let gvk = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
+        Api::all_with(self.client.clone(), &ApiResource::from_gvk(&gvk))
+    }
+
+    /// What both configurations trust now, each bundle once.
+    async fn trusted(&self) -> Result<String, KeepError> {
+        let mut found: Vec<String> = Vec::new();
+        for kind in KINDS {
+            let get = self.configurations(kind);
+            let what = format!("get {kind} {}", self.configuration);
+            let object = call(what, get.get_opt(&self.configuration)).await?;
+            let new = object.iter().flat_map(bundles).filter(|bundle| !found.contains(bundle));
+            found.extend(new.collect::<std::collections::BTreeSet<_>>());
+        }
+        Ok(found.concat())
+    }
+
     /// Writes the bundle into both configurations. Whether they had it already.
     async fn publish(&self, bundle: &str) -> Result<bool, KeepError> {
         let bundle = serde_json::to_value(ByteString(bundle.as_bytes().to_vec())).unwrap_or_default();
         let mut had = true;
         for kind in KINDS {
-            let gvk = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
-            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &ApiResource::from_gvk(&gvk));
+            let api = self.configurations(kind);
             let what = format!("{kind} {}", self.configuration);
             let Some(object) = call(format!("get {what}"), api.get_opt(&self.configuration)).await? else {
                 // Nobody asks this webhook through it, so nobody has to trust it there.
@@ -145,6 +195,15 @@ impl Keeper {
         }
         Ok(had)
     }
+}
+
+/// The certificates that an object's entries trust.
+fn bundles(object: &DynamicObject) -> Vec<String> {
+    let entries = object.data.get("webhooks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let bundles = entries.iter().filter_map(|e| e.pointer("/clientConfig/caBundle").cloned());
+    let texts = bundles
+        .filter_map(|bundle| String::from_utf8(serde_json::from_value::<ByteString>(bundle).ok()?.0).ok());
+    texts.collect()
 }
 
 /// The patch that lets every entry trust the bundle; empty when all do.

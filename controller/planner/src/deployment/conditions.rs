@@ -204,7 +204,7 @@ fn units_healthy(s: &Snapshot<'_>, allocation: &Allocation) -> Now {
     } else if allocation.pins_fit {
         match unit_health::crowded(s) {
             Some((reason, message)) => (false, reason, message),
-            None => (true, reason::ALL_UNITS_HEALTHY, String::new()),
+            None => (true, reason::ALL_UNITS_HEALTHY, unit_health::unseen(s).to_owned()),
         }
     } else {
         let total = s.deployment.spec.replicas;

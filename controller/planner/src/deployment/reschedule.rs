@@ -23,6 +23,10 @@ use crate::{
     set::Ceiling,
 };
 
+/// Why nothing moves where nodes may not be read.
+pub const UNSEEN: &str = "autoReschedule moves nothing, because the controller may not read nodes and cannot tell a lost unit from a full one; \
+     to let it: helm upgrade cafe charts/cafe --namespace cafe-system --reuse-values --set rbac.readNodes=true";
+
 /// Caps the first unit that has places to give away, and brings ceilings up to date. `sizes` is what the units have been given so far.
 pub fn plan(s: &Snapshot<'_>, sizes: &Allocation, plan: &mut Plan) {
     for view in s.units.iter().filter(|u| sizes.of(unit_of(u.set)).is_some()) {
@@ -33,8 +37,12 @@ pub fn plan(s: &Snapshot<'_>, sizes: &Allocation, plan: &mut Plan) {
     }
     let Some(auto) = wanted(s) else { return };
     let due = due(s, auto);
+    // Also where nothing will move: the message says so from then on.
     if let Some(next) = s.units.iter().filter_map(|u| u.census.next_unschedulable(due)).min() {
         plan.wake.at_wall(s.now, Seconds(next.0.saturating_add(i64::from(auto.initial_delay_seconds))));
+    }
+    if s.blind {
+        return;
     }
     let survey = Survey::of(s);
     for (unit, size) in &sizes.units {
@@ -73,7 +81,9 @@ pub fn plan(s: &Snapshot<'_>, sizes: &Allocation, plan: &mut Plan) {
     }
 }
 
-fn wanted(s: &Snapshot<'_>) -> Option<AutoReschedule> {
+/// `topology.autoReschedule`, where it is enabled and there is anything to move between.
+#[must_use]
+pub fn wanted(s: &Snapshot<'_>) -> Option<AutoReschedule> {
     let topology = &s.deployment.spec.topology;
     topology.auto_reschedule.filter(|auto| auto.enable && topology.unit_type != UnitType::None)
 }
@@ -146,6 +156,9 @@ pub fn no_room(s: &Snapshot<'_>) -> Option<String> {
     let units = s.unit_names();
     let overdue = |unit: &str| s.unit(unit).map_or(0, |u| u.census.unschedulable_since(due));
     let (unit, pods) = units.iter().map(|unit| (*unit, overdue(unit))).find(|(_, pods)| *pods > 0)?;
+    if s.blind {
+        return Some(format!("{} of {unit} find no node and stay there: {UNSEEN}", message::pods(pods)));
+    }
     let others: Option<Vec<String>> = units
         .iter()
         .filter(|other| **other != unit)

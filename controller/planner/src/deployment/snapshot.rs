@@ -143,6 +143,8 @@ pub struct Snapshot<'a> {
     /// The nodes of each unit, in order. Nothing is known of the nodes of a unit that is not here: it has no placement, or nodes
     /// are not watched.
     pub nodes: &'a [UnitNodes],
+    /// The controller may not read nodes, so it knows of none: an outage cannot be told from a lack of room.
+    pub blind: bool,
     /// What is around it that is not its own.
     pub others: Others<'a>,
 }

@@ -58,7 +58,14 @@ pub fn without_nodes(s: &Snapshot<'_>) -> Option<Problem> {
 /// Pods that no unit takes, or else units that keep a ceiling.
 #[must_use]
 pub fn crowded(s: &Snapshot<'_>) -> Option<Problem> {
-    reschedule::no_room(s).map(|message| (reason::NO_ROOM, message)).or_else(|| capped(s))
+    let reason = if s.blind { reason::NODES_UNKNOWN } else { reason::NO_ROOM };
+    reschedule::no_room(s).map(|message| (reason, message)).or_else(|| capped(s))
+}
+
+/// What cannot be done where nodes may not be read, if it has been asked for; empty otherwise.
+#[must_use]
+pub fn unseen(s: &Snapshot<'_>) -> &'static str {
+    if s.blind && reschedule::wanted(s).is_some() { reschedule::UNSEEN } else { "" }
 }
 
 fn capped(s: &Snapshot<'_>) -> Option<Problem> {

@@ -119,6 +119,7 @@ impl Cluster {
             full_units: Default::default(),
             rooms: Default::default(),
             nodes: Default::default(),
+            blind: false,
             settled: Default::default(),
             events: Vec::new(),
             once: Default::default(),

@@ -88,6 +88,7 @@ impl Cluster {
             topology: deployment::ceiling::fingerprint(&self.deployment.spec.topology),
             taken: &[],
             nodes: &nodes,
+            blind: self.blind,
             others: Others { overlaps: self.overlaps.as_ref(), ..Others::default() },
         })
     }

@@ -129,6 +129,8 @@ pub struct Cluster {
     pub rooms: BTreeMap<String, usize>,
     /// Nodes and Ready nodes of units; nothing is known of other units.
     pub nodes: BTreeMap<String, (u32, u32)>,
+    /// Nodes may not be read.
+    pub blind: bool,
     /// Since when the nodes of units are Ready, where that is not long ago.
     pub settled: BTreeMap<String, Seconds>,
     pub events: Vec<Told>,
