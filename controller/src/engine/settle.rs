@@ -1,6 +1,9 @@
 //! What came of a call: seen, refused, outdated or unknown.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use cafe_planner::{
     identity::{Op, Uid},
@@ -13,6 +16,7 @@ use crate::{
     apply::{self, Answer, Call, Target},
     client::{CallError, Outcome, Retry},
     observe::slim::SliceList,
+    tally,
     world::{Kind, Owner, World},
 };
 
@@ -31,16 +35,18 @@ impl Engine {
     pub(super) fn settle(&mut self, done: Done) {
         match done {
             Done::Call(call, outcome, took) => self.settle_call(*call, outcome, took),
-            Done::Reread(call, answer) => self.settle_reread(*call, answer),
+            Done::Reread(call, answer, took) => {
+                let code = answer.as_ref().map_or_else(CallError::code, |_| 200);
+                self.metrics.api_request("get", call.kind.resource(), code, took);
+                self.settle_reread(*call, answer);
+            }
         }
         self.metrics.set_writes_in_flight(self.in_flight.len());
     }
 
     fn settle_call(&mut self, call: Call, outcome: Outcome<Answer>, took: Duration) {
-        self.metrics.api_request(call.verb, call.kind.resource(), outcome.code(), took);
-        self.metrics.action(call.decision, outcome.reason());
+        self.tally.answered(&call, &outcome, took);
         self.world.mark(call.owner);
-        self.reporter.counted(&self.metrics, &call, outcome.reason());
         let retry = outcome.retry();
         match outcome {
             Outcome::Applied(answer) => self.applied(&call, answer),
@@ -145,7 +151,7 @@ impl Engine {
             }
         }
         self.reporter.applied(&self.world, call);
-        self.reporter.figures(&self.world, &self.metrics, call);
+        self.tally.applied(&self.world, call);
     }
 
     /// Nothing waits for a record for long: what could not be written is tried again later, and everything else goes on.
@@ -184,6 +190,7 @@ impl Engine {
                 all = false;
             } else {
                 self.world.prove(*pod, *op, now);
+                self.tally.proven(*pod);
             }
         }
         if !all {
@@ -281,8 +288,9 @@ impl Engine {
         self.in_flight.push(
             async move {
                 tokio::time::sleep(after).await;
+                let started = Instant::now();
                 let answer = apply::fetch(&client, call.kind, apply::reread(&call)).await;
-                Done::Reread(Box::new(call), answer)
+                Done::Reread(Box::new(call), answer, started.elapsed())
             }
             .boxed(),
         );
@@ -348,6 +356,7 @@ impl Engine {
 
     /// How long to pause after one more failure, in milliseconds.
     fn pause(&mut self, owner: Owner, retry: Option<Retry>) -> u64 {
+        self.metrics.put_off(tally::controller(owner));
         let memory = self.world.memory(owner);
         let failures = memory.failures;
         memory.failures = (failures + 1).min(16);
