@@ -100,20 +100,28 @@ async fn releases_are_seen_in_metrics_dashboards_and_alerts_exactly_as_they_went
     let ready = scrape::client(&controller)?;
     assert_eq!(ready.request_text(http::Request::get("/readyz").body(Vec::new())?).await?, "ok\n");
     let webhook = reviews::start(bed).await?;
-    let prometheus = Prometheus::start(bed, &controller, &webhook)?;
+    webhook.ask().await?;
+    let prometheus = Prometheus::start(bed, &controller, &webhook.admin)?;
     // From before the first release, so that what happens is seen as an increase.
-    prometheus.until("cafe_leader == 1 and on () cafe_webhook_requests_total").await?;
+    prometheus.until("cafe_leader == 1 and on () sum(cafe_webhook_requests_total) == 2").await?;
 
-    let six = story::six(bed).await?;
-    let moved = story::moved(bed).await?;
-    let held = story::held(bed).await?;
+    let (six, moved, held) = tokio::try_join!(story::six(bed), story::moved(bed), story::held(bed))?;
+    webhook.ask().await?;
+    prometheus.until("sum(cafe_webhook_requests_total) == 4").await?;
 
     let counted = counts_are_exact(&controller, &six, &moved, &held).await?;
     names_are_bounded(&counted, &[&six, &moved, &held]).await?;
     is_well_formed(&counted)?;
-    is_well_formed(&Scrape::of(&webhook).await?)?;
-    panels_find_something(&prometheus, &held).await?;
-    alerts_know_their_metrics(&prometheus, &counted, &Scrape::of(&webhook).await?).await?;
+    is_well_formed(&Scrape::of(&webhook.admin).await?)?;
+    let waits =
+        format!("cafe_release_waiting_since_timestamp_seconds{{namespace=\"{}\"}} > 0", held.namespace());
+    prometheus.until(&waits).await?;
+    // What an increase is made of.
+    for series in ["cafe_reschedules_total", "cafe_actions_total{action=\"rollback\"}"] {
+        prometheus.until(&format!("count_over_time({series}[15m]) > 1")).await?;
+    }
+    panels_find_something(&prometheus, &[&held, &six, &moved]).await?;
+    alerts_know_their_metrics(&prometheus, &counted, &Scrape::of(&webhook.admin).await?).await?;
 
     six.finish().await?;
     let namespaces = [&six, &moved, &held].map(|w| w.namespace().to_owned());
@@ -199,23 +207,20 @@ fn is_well_formed(scrape: &Scrape) -> Result<()> {
     Ok(())
 }
 
-/// Every query of every dashboard is understood and has a result.
-async fn panels_find_something(prometheus: &Prometheus, held: &Workload) -> Result<()> {
-    prometheus
-        .until(&format!(
-            "cafe_release_waiting_since_timestamp_seconds{{namespace=\"{}\"}} > 0",
-            held.namespace()
-        ))
-        .await?;
+/// Every query of every dashboard is understood, and has a figure for one workload at least: one waits at its gate, one has gone on.
+async fn panels_find_something(prometheus: &Prometheus, workloads: &[&Workload]) -> Result<()> {
     let queries = panels::all()?;
     ensure!(queries.len() > 40, "{} queries", queries.len());
     for query in queries {
-        let expression = query.about(held.namespace(), "web");
-        ensure!(!expression.contains('$'), "{}: a variable is left in {expression}", query.place);
-        let found = prometheus.query(&expression).await.with_context(|| query.place.clone())?;
-        ensure!(!found.is_empty(), "{}: nothing for {expression}", query.place);
-        let figures = found.iter().filter_map(|series| series["value"][1].as_str());
-        ensure!(figures.clone().any(|figure| figure != "NaN"), "{}: no figure for {expression}", query.place);
+        let mut figures = 0;
+        for workload in workloads {
+            let expression = query.about(workload.namespace(), "web");
+            ensure!(!expression.contains('$'), "{}: a variable is left in {expression}", query.place);
+            let found = prometheus.query(&expression).await.with_context(|| query.place.clone())?;
+            let values = found.iter().filter_map(|series| series["value"][1].as_str());
+            figures += values.filter(|value| *value != "NaN").count();
+        }
+        ensure!(figures > 0, "{}: no figure for {}", query.place, query.expression);
     }
     Ok(())
 }
@@ -226,6 +231,10 @@ async fn alerts_know_their_metrics(
     controller: &Scrape,
     webhook: &Scrape,
 ) -> Result<()> {
+    let firing = ["CafeRolledBack", "CafeDrainTimeouts"];
+    for name in firing {
+        prometheus.until(&format!("ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}}")).await?;
+    }
     let alerts = prometheus.alerts().await?;
     ensure!(alerts.len() >= 15, "{} alerts", alerts.len());
     let (ours, theirs) = (controller.names(), webhook.names());
@@ -242,7 +251,7 @@ async fn alerts_know_their_metrics(
         }
     }
     let fires = |name: &str| alerts.iter().any(|alert| alert["name"] == name && alert["state"] == "firing");
-    for name in ["CafeRolledBack", "CafeDrainTimeouts"] {
+    for name in firing {
         ensure!(fires(name), "{name} is silent: {alerts:#?}");
     }
     for name in ["CafeControllerDown", "CafeNoLeader", "CafeWebhookErrors", "CafePodUpdatesFail"] {
