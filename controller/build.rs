@@ -5,7 +5,8 @@ use std::process::Command;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=CAFE_REVISION");
-    let revision = std::env::var("CAFE_REVISION").unwrap_or_else(|_| "unknown".to_owned());
+    let revision = std::env::var_os("CAFE_REVISION").and_then(|revision| revision.into_string().ok());
+    let revision = revision.unwrap_or_else(|| "unknown".to_owned());
     println!("cargo:rustc-env=CAFE_REVISION={revision}");
     let rustc =
         std::env::var_os("RUSTC").and_then(|rustc| Command::new(rustc).arg("--version").output().ok());

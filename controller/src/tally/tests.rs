@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use cafe_crds::{
     deployment::{
         CafeDeploymentStatus, Gate, GroupKind, GroupState, GroupStatus, LastAction, ReleaseState,
@@ -7,9 +9,16 @@ use cafe_crds::{
     release::{CafeReleaseStatus, Group, Stage},
     time::Seconds,
 };
-use cafe_planner::deployment::Event;
+use cafe_planner::{deployment::Event, identity::Uid};
 
 use super::edges::{self, Edge};
+use crate::{
+    apply::{Call, Target},
+    client::Outcome,
+    metrics::Metrics,
+    tally::Tally,
+    world::{Kind, Owner, World},
+};
 
 fn group(number: i32, kind: GroupKind, from: i64, to: Option<i64>) -> GroupStatus {
     let state = if to.is_some() { GroupState::Done } else { GroupState::Executing };
@@ -189,4 +198,68 @@ fn orders_that_are_ignored_are_told_apart_by_their_events() {
     );
     assert_eq!(edges::ignored(reason::REVISION_NOT_FOUND, "7/6"), Some("rollback"));
     assert_eq!(edges::ignored(reason::RELEASE_STARTED, ""), None);
+}
+
+const POD: Uid = Uid(7);
+
+fn decision(decision: &'static str) -> Call {
+    Call {
+        owner: Owner::Set(Uid(1)),
+        target: Target::Existing { uid: POD, rv: 1 },
+        kind: Kind::Pod,
+        namespace: "shop".into(),
+        name: "web-1".into(),
+        verb: "patch",
+        decision,
+        is_status: false,
+        request: http::Request::default(),
+        events: Vec::new(),
+        edges: Vec::new(),
+    }
+}
+
+/// What is told after these decisions have been carried out on one pod.
+fn after(decisions: &[&'static str], more: impl FnOnce(&mut Tally)) -> String {
+    let metrics = Metrics::default();
+    let mut tally = Tally::new(metrics.clone());
+    for word in decisions {
+        tally.answered(&decision(word), &Outcome::Applied(()), Duration::ZERO);
+    }
+    more(&mut tally);
+    metrics.encode().unwrap()
+}
+
+fn updates(text: &str, result: &str) -> u64 {
+    let series = format!("cafe_pod_updates_total{{mode=\"in_place\",result=\"{result}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok()).unwrap()
+}
+
+#[test]
+fn an_update_that_another_one_overtakes_is_superseded_and_the_pod_counts_once() {
+    let text = after(&["TakeOut", "UpdateInPlace", "UpdateInPlace", "PutBack"], |_| {});
+    assert_eq!((updates(&text, "superseded"), updates(&text, "ok")), (1, 1));
+    assert!(text.contains(r#"phase="drain"} 1"#) && text.contains(r#"phase="swap"} 1"#), "{text}");
+}
+
+#[test]
+fn a_pod_that_goes_before_it_serves_is_lost_and_one_whose_drain_is_called_off_is_no_update() {
+    let lost = after(&["TakeOut", "UpdateInPlace"], |tally| tally.sweep(&World::default()));
+    assert_eq!((updates(&lost, "lost"), updates(&lost, "ok")), (1, 0));
+    let called_off = after(&["TakeOut", "PutBack"], |tally| tally.sweep(&World::default()));
+    assert_eq!((updates(&called_off, "lost"), updates(&called_off, "ok")), (0, 0));
+}
+
+#[test]
+fn a_drain_is_counted_once_and_without_a_proof_as_cut_short() {
+    let drains = |text: &str, result: &str| {
+        let series = format!("cafe_traffic_drain_seconds_count{{result=\"{result}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&series)?.parse::<u64>().ok()).unwrap()
+    };
+    let clean = after(&["TakeOut"], |tally| {
+        tally.proven(POD);
+        tally.answered(&decision("DeleteSurplus"), &Outcome::Applied(()), Duration::ZERO);
+    });
+    assert_eq!((drains(&clean, "clean"), drains(&clean, "timeout")), (1, 0));
+    let forced = after(&["TakeOut", "UpdateInPlace"], |tally| tally.proven(POD));
+    assert_eq!((drains(&forced, "clean"), drains(&forced, "timeout")), (0, 1));
 }
