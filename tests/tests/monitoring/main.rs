@@ -17,8 +17,14 @@ use kube::api::DeleteParams;
 use prometheus::Prometheus;
 use scrape::Scrape;
 
+/// Label names and values.
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
+/// The name of a series, labels that it has, and its value.
+type Count = (&'static str, Labels<'static>, f64);
+
 /// Counts after all of [`story`], with the labels that matter.
-const COUNTS: &[(&str, &[(&str, &str)], f64)] = &[
+const COUNTS: &[Count] = &[
     ("cafe_batch_duration_seconds_count", &[("kind", "beta")], 4.0),
     ("cafe_batch_duration_seconds_count", &[("kind", "batch")], 5.0),
     ("cafe_batch_duration_seconds_count", &[("kind", "rollback")], 1.0),
@@ -49,7 +55,7 @@ const COUNTS: &[(&str, &[(&str, &str)], f64)] = &[
 ];
 
 /// Counts of the first workload, with its namespace.
-const OF_SIX: &[(&str, &[(&str, &str)], f64)] = &[
+const OF_SIX: &[Count] = &[
     ("cafe_releases_total", &[("outcome", "completed")], 3.0),
     ("cafe_releases_total", &[("outcome", "aborted")], 1.0),
     ("cafe_releases_total", &[("outcome", "rolled_back")], 1.0),
@@ -134,6 +140,23 @@ async fn releases_are_seen_in_metrics_dashboards_and_alerts_exactly_as_they_went
     Ok(())
 }
 
+/// A series that must be there.
+struct Wanted {
+    name: &'static str,
+    labels: Vec<(String, String)>,
+    value: f64,
+}
+
+impl Wanted {
+    /// What is there instead.
+    fn differs(&self, scrape: &Scrape) -> Option<String> {
+        let labels: Vec<(&str, &str)> = self.labels.iter().map(|(l, v)| (l.as_str(), v.as_str())).collect();
+        let found = scrape.sum(self.name, &labels);
+        (found != Some(self.value))
+            .then(|| format!("{} {labels:?}: {found:?}, not {}", self.name, self.value))
+    }
+}
+
 /// Counters move when their write is acknowledged, which may be a moment after the write is seen.
 async fn counts_are_exact(
     address: &str,
@@ -141,21 +164,24 @@ async fn counts_are_exact(
     moved: &Workload,
     held: &Workload,
 ) -> Result<Scrape> {
-    let mut wanted: Vec<(&str, Vec<(&str, &str)>, f64)> =
-        COUNTS.iter().map(|c| (c.0, c.1.to_vec(), c.2)).collect();
-    for (name, labels, value) in OF_SIX {
-        let named = [&[("namespace", six.namespace())], *labels].concat();
-        wanted.push((name, named, *value));
-    }
-    let units = vec![("namespace", moved.namespace()), ("from_unit", "Eyes-a"), ("to_unit", "Eyes-b")];
-    wanted.push(("cafe_reschedules_total", units, 1.0));
+    let here = |n: &'static str, of: &Workload, labels: Labels<'_>, value: f64| {
+        let text = |(label, value): &(&str, &str)| ((*label).to_owned(), (*value).to_owned());
+        let named = std::iter::once(("namespace".to_owned(), of.namespace().to_owned()));
+        Wanted { name: n, labels: named.chain(labels.iter().map(text)).collect(), value }
+    };
+    let moves = [("from_unit", "Eyes-a"), ("to_unit", "Eyes-b")];
+    let wanted: Vec<Wanted> = COUNTS
+        .iter()
+        .map(|(name, labels, value)| Wanted {
+            name,
+            labels: labels.iter().map(|(label, value)| ((*label).into(), (*value).into())).collect(),
+            value: *value,
+        })
+        .chain(OF_SIX.iter().map(|(name, labels, value)| here(name, six, labels, *value)))
+        .chain([here("cafe_reschedules_total", moved, &moves, 1.0)])
+        .collect();
     let wrong = |scrape: &Scrape| -> Vec<String> {
-        let found =
-            wanted.iter().map(|(name, labels, value)| (name, labels, value, scrape.sum(name, labels)));
-        let differ = found.filter(|(_, _, value, found)| *found != Some(**value));
-        differ
-            .map(|(name, labels, value, found)| format!("{name} {labels:?}: {found:?}, not {value}"))
-            .collect()
+        wanted.iter().filter_map(|wanted| wanted.differs(scrape)).collect()
     };
     let counted = Scrape::until(address, "as counted", |scrape| wrong(scrape).is_empty()).await;
     let counted = match counted {
