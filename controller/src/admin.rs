@@ -36,15 +36,21 @@ pub(crate) struct Health {
     /// Milliseconds after `started`.
     beat: AtomicU64,
     synced: AtomicBool,
+    limit: Duration,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Self { started: Instant::now(), beat: AtomicU64::new(0), synced: AtomicBool::new(false) }
+        Self::patient(HEARTBEAT_LIMIT)
     }
 }
 
 impl Health {
+    /// With another limit for the silence of the event loop.
+    pub(crate) fn patient(limit: Duration) -> Self {
+        Self { started: Instant::now(), beat: AtomicU64::new(0), synced: AtomicBool::new(false), limit }
+    }
+
     /// The event loop has turned. Call it at least every 30 s, also when there is nothing to do.
     pub(crate) fn beat(&self) {
         let since_start = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -167,7 +173,7 @@ fn router(metrics: Metrics, health: Arc<Health>, level: Level) -> Router {
 
 async fn livez(State(sources): State<Sources>) -> Response {
     let silence = sources.health.silence();
-    if silence < HEARTBEAT_LIMIT {
+    if silence < sources.health.limit {
         return "ok\n".into_response();
     }
     let seconds = silence.as_secs();

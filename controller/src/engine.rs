@@ -5,7 +5,7 @@ mod settle;
 mod tests;
 mod wakes;
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use cafe_planner::time::Millis;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -19,6 +19,7 @@ use crate::{
     lease::Claim,
     metrics::Metrics,
     report::Reporter,
+    tally::{self, Tally},
     watch::{Frame, Frames, Observed},
     world::{Owner, World, plan::Planned},
 };
@@ -60,8 +61,8 @@ pub(crate) enum EngineError {
 enum Done {
     /// A call was answered, after this long.
     Call(Box<Call>, Outcome<Answer>, std::time::Duration),
-    /// The object of a call whose outcome was lost has been read.
-    Reread(Box<Call>, Result<Answer, CallError>),
+    /// The object of a call whose outcome was lost has been read, which took so long.
+    Reread(Box<Call>, Result<Answer, CallError>, std::time::Duration),
 }
 
 /// The engine.
@@ -71,6 +72,7 @@ pub(crate) struct Engine {
     clock: Clock,
     claim: Claim,
     metrics: Metrics,
+    tally: Tally,
     health: Arc<Health>,
     reporter: Reporter,
     frames: Frames,
@@ -81,6 +83,10 @@ pub(crate) struct Engine {
     wakes: Wakes,
     /// Where planning goes on when the window was full: every owner gets its turn.
     turn: Option<Owner>,
+    /// When the present turn of the loop began.
+    turned: Instant,
+    /// Owners that had to be left over, since the turn in which they were first.
+    left_over: HashMap<Owner, Instant>,
     next_tick: Millis,
     complete: bool,
 }
@@ -107,6 +113,7 @@ impl Engine {
             world: World::seeing(parts.trusts_stamps, parts.sees_nodes),
             clock: Clock::start(),
             claim: parts.claim,
+            tally: Tally::new(parts.metrics.clone()),
             metrics: parts.metrics,
             health: parts.health,
             reporter: parts.reporter,
@@ -116,6 +123,8 @@ impl Engine {
             window: parts.window,
             wakes: Wakes::default(),
             turn: None,
+            turned: Instant::now(),
+            left_over: HashMap::new(),
             next_tick: Millis(0),
             complete: false,
         }
@@ -158,8 +167,9 @@ impl Engine {
                     self.drain_frames();
                 }
                 () = tokio::time::sleep_until(wake) => {}
-                () = self.reporter.progress() => {}
+                told = self.reporter.progress() => self.tally.told(&told),
             }
+            self.turned = Instant::now();
             if self.world.rewound {
                 return Err(EngineError::HistoryWentBackwards);
             }
@@ -211,16 +221,17 @@ impl Engine {
         for owner in self.wakes.due(now) {
             self.world.mark(owner);
         }
+        for (namespace, name) in self.world.take_departed() {
+            self.metrics.forget_deployment(&namespace, &name);
+        }
         if now < self.next_tick {
             return;
         }
         self.next_tick = Millis(now.0 + TICK);
         self.world.sweep();
-        for (namespace, name) in self.world.take_departed() {
-            self.metrics.forget_deployment(&namespace, &name);
-        }
+        self.tally.sweep(&self.world);
         for (kind, count) in self.world.counts() {
-            self.metrics.set_world_objects(kind.resource(), count);
+            self.metrics.set_cache_objects(kind.resource(), count);
         }
         tracing::debug!(texts = self.world.texts(), "tidied up");
     }
@@ -235,15 +246,27 @@ impl Engine {
             }
             for (i, owner) in owners.iter().enumerate() {
                 if self.in_flight.len() >= self.window {
-                    owners.iter().skip(i).for_each(|o| self.world.mark(*o));
+                    owners.iter().skip(i).for_each(|o| self.leave_over(*o));
                     self.turn = Some(*owner);
-                    self.metrics.set_queue_depth(owners.len() - i);
+                    self.show_queue();
                     return;
                 }
                 self.plan_one(*owner);
             }
         }
-        self.metrics.set_queue_depth(0);
+        self.show_queue();
+    }
+
+    /// There is no room for its writes: it is planned again when there is.
+    fn leave_over(&mut self, owner: Owner) {
+        self.world.mark(owner);
+        self.left_over.entry(owner).or_insert(self.turned);
+    }
+
+    fn show_queue(&self) {
+        let sets = self.left_over.keys().filter(|owner| matches!(owner, Owner::Set(_))).count();
+        self.metrics.set_queue_depth("inplaceset", sets);
+        self.metrics.set_queue_depth("cafedeployment", self.left_over.len() - sets);
     }
 
     fn plan_one(&mut self, owner: Owner) {
@@ -251,8 +274,10 @@ impl Engine {
         let started = Instant::now();
         // A poisoned object must not end the process for all the others: it is told, and left alone for a while.
         let planned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.world.plan(owner, now)));
+        let waiting = self.left_over.remove(&owner).unwrap_or(self.turned);
         let Ok(planned) = planned else {
             tracing::error!(?owner, "planning panicked: a bug; this object rests, the others go on");
+            self.metrics.failed(tally::controller(owner), "Panicked");
             self.world.memory(owner).resting_until = Some(Millis(now.mono.0 + PANIC_REST));
             self.wakes.set(owner, Millis(now.mono.0 + PANIC_REST));
             return;
@@ -264,7 +289,7 @@ impl Engine {
                 }
             }
             Planned::Set(plan) => {
-                self.measured(owner, "InPlaceSet", started, now.mono);
+                self.measured(owner, waiting, started, now.mono);
                 self.wake(owner, plan.wake.0, now.mono);
                 let Owner::Set(uid) = owner else { return };
                 if let Some(record) = self.world.sets.get(&uid) {
@@ -279,7 +304,7 @@ impl Engine {
                 }
             }
             Planned::Deployment(plan) => {
-                self.measured(owner, "CafeDeployment", started, now.mono);
+                self.measured(owner, waiting, started, now.mono);
                 self.wake(owner, plan.wake.0, now.mono);
                 let Owner::Deployment(uid) = owner else { return };
                 if let Some(record) = self.world.deployments.get(&uid) {
@@ -295,9 +320,9 @@ impl Engine {
         }
     }
 
-    fn measured(&mut self, owner: Owner, kind: &'static str, started: Instant, now: Millis) {
+    fn measured(&mut self, owner: Owner, waiting: Instant, started: Instant, now: Millis) {
         let took = started.elapsed();
-        self.metrics.planned(kind, took);
+        self.tally.planned(&self.world, owner, started.saturating_duration_since(waiting), took);
         if took.as_micros() > LONG_PLAN {
             let pause = u64::try_from(took.as_micros() * 4 / 1000).unwrap_or(0).clamp(1, LONGEST_REST);
             self.world.memory(owner).resting_until = Some(Millis(now.0 + pause));
@@ -321,7 +346,7 @@ impl Engine {
             return true;
         }
         if self.in_flight.len() >= self.window {
-            self.world.mark(owner);
+            self.leave_over(owner);
             self.turn = Some(owner);
             return false;
         }
@@ -330,6 +355,7 @@ impl Engine {
             return false;
         }
         self.begin(&call);
+        self.tally.sent(&self.world, &call);
         let client = self.client.clone();
         self.in_flight.push(
             async move {

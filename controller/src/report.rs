@@ -1,9 +1,11 @@
-//! Telling: events for people, figures for machines. Nothing decides by them, so nothing waits for them.
+//! Telling: events for people. Nothing decides by them, so nothing waits for them.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::{Duration, Instant},
+};
 
 use cafe_crds::{
-    deployment::CafeDeploymentStatus,
     names::{GROUP, VERSION},
     reason,
 };
@@ -20,7 +22,6 @@ use serde_json::{Value, json};
 use crate::{
     apply::Call,
     client::{self, Outcome, Refusal},
-    metrics::{DeploymentFigures, Metrics, ReplicaFigures},
     world::{Owner, World},
 };
 
@@ -40,12 +41,36 @@ struct Subject {
     uid: Uid,
 }
 
+/// An event that waits to be told.
+struct Waiting {
+    request: http::Request<Vec<u8>>,
+    reason: &'static str,
+    once: String,
+    uid: Uid,
+}
+
+/// What came of an event.
+pub(crate) struct Told {
+    /// Its reason.
+    pub(crate) reason: &'static str,
+    /// What tells it apart from others of its reason.
+    pub(crate) once: String,
+    /// The object it is about.
+    pub(crate) uid: Uid,
+    /// The API server took it: nobody had told it before.
+    pub(crate) is_new: bool,
+    /// The HTTP code, 0 when there was no answer.
+    pub(crate) code: u16,
+    /// How long that took.
+    pub(crate) took: Duration,
+}
+
 /// Emits events in the background.
 pub(crate) struct Reporter {
     client: Client,
     instance: String,
-    waiting: VecDeque<http::Request<Vec<u8>>>,
-    telling: FuturesUnordered<BoxFuture<'static, ()>>,
+    waiting: VecDeque<Waiting>,
+    telling: FuturesUnordered<BoxFuture<'static, Told>>,
     /// What has been told once and for all.
     told: HashSet<u64>,
 }
@@ -63,11 +88,10 @@ impl Reporter {
     }
 
     /// Drives the events on their way; pending for ever while there are none.
-    pub(crate) async fn progress(&mut self) {
-        if self.telling.next().await.is_none() {
-            std::future::pending::<()>().await;
-        }
+    pub(crate) async fn progress(&mut self) -> Told {
+        let Some(told) = self.telling.next().await else { return std::future::pending().await };
         self.send();
+        told
     }
 
     /// Tells what a successful call has earned.
@@ -158,61 +182,34 @@ impl Reporter {
         }
     }
 
-    /// Counts the answer to a write that moves a pod.
-    pub(crate) fn counted(&self, metrics: &Metrics, call: &Call, result: &'static str) {
-        let mode = match call.decision {
-            "UpdateInPlace" => "in_place",
-            "UpdateMetadata" => "metadata",
-            "DeleteToRecreate" => "recreate",
-            _ => return,
-        };
-        metrics.pod_updated(mode, result);
-    }
-
-    /// Brings the figures of a CafeDeployment up to date after its status was written.
-    pub(crate) fn figures(&self, world: &World, metrics: &Metrics, call: &Call) {
-        let (Owner::Deployment(uid), true) = (call.owner, call.is_status) else { return };
-        let Some(record) = world.deployments.get(&uid) else { return };
-        let d = &record.deployment;
-        metrics.set_deployment(&d.namespace, &d.name, figures(d, &d.status));
-        for outcome in call.events.iter().filter_map(|e| outcome(e.reason)) {
-            metrics.release_ended(&d.namespace, &d.name, outcome);
-        }
-    }
-
     fn tell(&mut self, subject: &Subject, event: &Event) {
         if self.waiting.len() >= WAITING {
             tracing::warn!(reason = event.reason, "too many events are waiting: this one is dropped");
             return;
         }
-        self.waiting.push_back(request(subject, event, &self.instance));
+        let request = request(subject, event, &self.instance);
+        let (reason, once, uid) = (event.reason, event.once.clone(), subject.uid);
+        self.waiting.push_back(Waiting { request, reason, once, uid });
         self.send();
     }
 
     fn send(&mut self) {
         while self.telling.len() < AT_ONCE {
-            let Some(request) = self.waiting.pop_front() else { return };
+            let Some(Waiting { request, reason, once, uid }) = self.waiting.pop_front() else { return };
             let client = self.client.clone();
             let tell = async move {
+                let started = Instant::now();
                 let outcome: Outcome<Value> = client::call(client.request(request)).await.into();
+                let (is_new, code) = (matches!(outcome, Outcome::Applied(_)), outcome.code());
                 match outcome {
                     // An event that exists has been told before, perhaps by the process before this one.
                     Outcome::Applied(_) | Outcome::Conflict | Outcome::Gone => {}
                     other => tracing::debug!(reason = other.reason(), "an event was not told"),
                 }
+                Told { reason, once, uid, is_new, code, took: started.elapsed() }
             };
             self.telling.push(tell.boxed());
         }
-    }
-}
-
-/// The outcome an event tells of, as a metric label.
-fn outcome(reason: &str) -> Option<&'static str> {
-    match reason {
-        reason::RELEASE_COMPLETED => Some("completed"),
-        reason::ROLLBACK_COMPLETED => Some("rolled_back"),
-        reason::RELEASE_SUPERSEDED => Some("superseded"),
-        _ => None,
     }
 }
 
@@ -281,55 +278,4 @@ fn shortened(note: &str) -> &str {
         end -= 1;
     }
     note.get(..end).unwrap_or_default()
-}
-
-fn figures(d: &Deployment, status: &CafeDeploymentStatus) -> DeploymentFigures {
-    let count = |n: i32| u32::try_from(n).unwrap_or(0);
-    let out = |replicas: i32, available: i32| count(replicas.saturating_sub(available));
-    let release = status.release.as_ref();
-    let unit = |u: &cafe_crds::deployment::UnitStatus| {
-        let figures = ReplicaFigures {
-            desired: count(u.replicas),
-            current: count(u.replicas),
-            updated: count(u.updated_replicas),
-            ready: count(u.ready_replicas),
-            available: count(u.available_replicas),
-            out_of_traffic: out(u.replicas, u.available_replicas),
-        };
-        (u.name.as_str().into(), figures)
-    };
-    DeploymentFigures {
-        upgrade_type: match d.spec.strategy.upgrade_type {
-            cafe_crds::deployment::UpgradeType::Beta => "Beta",
-            cafe_crds::deployment::UpgradeType::Batch => "Batch",
-        },
-        phase: phase(status),
-        replicas: ReplicaFigures {
-            desired: count(d.spec.replicas),
-            current: count(status.replicas),
-            updated: count(status.updated_replicas),
-            ready: count(status.ready_replicas),
-            available: count(status.available_replicas),
-            out_of_traffic: out(status.replicas, status.available_replicas),
-        },
-        units: status.units.iter().map(unit).collect::<BTreeMap<_, _>>(),
-        group: count(release.map_or(0, |r| r.group)),
-        groups: count(release.map_or(0, |r| r.group_total)),
-        waiting_since: release.and_then(|r| r.waiting_since).map(|s| s.0),
-    }
-}
-
-fn phase(status: &CafeDeploymentStatus) -> &'static str {
-    use cafe_crds::deployment::Phase;
-    match status.phase {
-        None => "Unknown",
-        Some(Phase::Healthy) => "Healthy",
-        Some(Phase::Progressing) => "Progressing",
-        Some(Phase::Waiting) => "Waiting",
-        Some(Phase::Paused) => "Paused",
-        Some(Phase::RollingBack) => "RollingBack",
-        Some(Phase::Aborted) => "Aborted",
-        Some(Phase::Degraded) => "Degraded",
-        Some(Phase::Invalid) => "Invalid",
-    }
 }

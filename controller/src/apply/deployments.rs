@@ -10,7 +10,7 @@ use cafe_crds::{
 use cafe_planner::{
     Text,
     bonds::{Kin, Orphan},
-    deployment::{Action, action::Step},
+    deployment::{Action, action::Step, snapshot::unit_of},
     identity::Uid,
     revision::Outcome,
     set::SetSpec,
@@ -24,13 +24,35 @@ use super::{
         revision_name, without_finalizer,
     },
 };
-use crate::world::{DeploymentRecord, Kind, Owner, World};
+use crate::{
+    tally::edges::{self, Edge},
+    world::{DeploymentRecord, Kind, Owner, World},
+};
 
 /// The call for a step of a CafeDeployment's plan; none if what it needs has just gone.
 pub(crate) fn deployment_call(world: &World, uid: Uid, step: Step) -> Option<Call> {
     let record = world.deployments.get(&uid)?;
+    let edges = edges(world, record, &step);
     let call = call(world, record, step.action)?;
-    Some(Call { events: step.events, ..call })
+    Some(Call { events: step.events, edges, ..call })
+}
+
+/// What is counted once the step is taken.
+fn edges(world: &World, record: &DeploymentRecord, step: &Step) -> Vec<Edge> {
+    let before = &record.deployment.status;
+    match &step.action {
+        Action::WriteStatus { status, .. } => {
+            let number = before.release.as_ref().map(|release| release.revision);
+            let told = world.chronicles_of(record.deployment.uid).find(|c| Some(c.spec.revision) == number);
+            edges::of(before, status, told.map(|c| &c.status), &step.events)
+        }
+        Action::CapSet { uid, takers, .. } if !takers.is_empty() => {
+            let Some(giver) = world.sets.get(uid) else { return Vec::new() };
+            let places = |(unit, n): &(Text, i32)| (unit.clone(), u64::try_from(*n).unwrap_or(0));
+            vec![Edge::Moved { from: unit_of(&giver.set).into(), to: takers.iter().map(places).collect() }]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call> {
@@ -46,6 +68,7 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
         is_status: false,
         request,
         events: Vec::new(),
+        edges: Vec::new(),
     };
     let call = match action {
         Action::CreateRevision { number, hash } => {
@@ -101,7 +124,7 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
             let request = fence(&d.namespace, &name, uid, rv);
             of(Kind::Set, &name, Target::Existing { uid, rv }, "patch", "TouchSet", request)
         }
-        Action::CapSet { name, uid, rv, ceiling } => {
+        Action::CapSet { name, uid, rv, ceiling, .. } => {
             let most = ceiling.map(|c| c.pods.to_string());
             let topology = ceiling.and_then(|c| c.topology).map(|print| format!("{print:08x}"));
             let annotations = json!({ANNOTATION_CEILING: most, ANNOTATION_CEILING_TOPOLOGY: topology});

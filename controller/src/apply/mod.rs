@@ -21,6 +21,7 @@ use crate::{
     observe::slim::{
         ClaimObject, DeploymentObject, PodObject, ReleaseObject, RevisionObject, SetObject, SliceList,
     },
+    tally::edges::Edge,
     world::{Kind, Owner},
 };
 
@@ -92,6 +93,8 @@ pub(crate) struct Call {
     pub(crate) request: http::Request<Vec<u8>>,
     /// What to tell once it has succeeded.
     pub(crate) events: Vec<Event>,
+    /// What to count once it has succeeded.
+    pub(crate) edges: Vec<Edge>,
 }
 
 /// The object that answered.

@@ -217,6 +217,7 @@ impl Builder<'_> {
             is_status: false,
             request,
             events: Vec::new(),
+            edges: Vec::new(),
         }
     }
 

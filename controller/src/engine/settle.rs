@@ -1,6 +1,9 @@
 //! What came of a call: seen, refused, outdated or unknown.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use cafe_planner::{
     identity::{Op, Uid},
@@ -13,6 +16,7 @@ use crate::{
     apply::{self, Answer, Call, Target},
     client::{CallError, Outcome, Retry},
     observe::slim::SliceList,
+    tally,
     world::{Kind, Owner, World, refusals::Refused},
 };
 
@@ -31,16 +35,18 @@ impl Engine {
     pub(super) fn settle(&mut self, done: Done) {
         match done {
             Done::Call(call, outcome, took) => self.settle_call(*call, outcome, took),
-            Done::Reread(call, answer) => self.settle_reread(*call, answer),
+            Done::Reread(call, answer, took) => {
+                let code = answer.as_ref().map_or_else(CallError::code, |_| 200);
+                self.metrics.api_request("get", call.kind.resource(), code, took);
+                self.settle_reread(*call, answer);
+            }
         }
         self.metrics.set_writes_in_flight(self.in_flight.len());
     }
 
     fn settle_call(&mut self, call: Call, outcome: Outcome<Answer>, took: Duration) {
-        self.metrics.api_request(call.verb, call.kind.resource(), outcome.code(), took);
-        self.metrics.action(call.decision, outcome.reason());
+        self.tally.answered(&call, &outcome, took);
         self.world.mark(call.owner);
-        self.reporter.counted(&self.metrics, &call, outcome.reason());
         let retry = outcome.retry();
         match outcome {
             Outcome::Applied(answer) => self.applied(&call, answer),
@@ -136,7 +142,7 @@ impl Engine {
             }
         }
         self.reporter.applied(&self.world, call);
-        self.reporter.figures(&self.world, &self.metrics, call);
+        self.tally.applied(&self.world, call);
     }
 
     /// Nothing waits for a record for long: what could not be written is tried again later, and everything else goes on.
@@ -175,6 +181,7 @@ impl Engine {
                 all = false;
             } else {
                 self.world.prove(*pod, *op, now);
+                self.tally.proven(*pod);
             }
         }
         if !all {
@@ -272,8 +279,9 @@ impl Engine {
         self.in_flight.push(
             async move {
                 tokio::time::sleep(after).await;
+                let started = Instant::now();
                 let answer = apply::fetch(&client, call.kind, apply::reread(&call)).await;
-                Done::Reread(Box::new(call), answer)
+                Done::Reread(Box::new(call), answer, started.elapsed())
             }
             .boxed(),
         );
@@ -324,6 +332,7 @@ impl Engine {
             self.rest(call.owner, retry);
             return;
         };
+        self.metrics.put_off(tally::controller(call.owner));
         let now = self.clock.now().mono;
         let memory = self.world.memory(call.owner);
         memory.refusals.add(what, now, |times| pause(retry, times));
@@ -345,6 +354,7 @@ impl Engine {
     /// Lets an owner rest after a failure: twice as long each time, or as long as the server asks for. A refusal that
     /// only a change can mend rests longest; the change itself ends the rest.
     fn rest(&mut self, owner: Owner, retry: Option<Retry>) {
+        self.metrics.put_off(tally::controller(owner));
         let now = self.clock.now().mono;
         let memory = self.world.memory(owner);
         memory.resting_until = Some(Millis(now.0 + pause(retry, memory.failures)));

@@ -122,10 +122,14 @@ fn engine(api: &Api) -> Engine {
 
 /// An engine that sees the first lists with these pods, and then what happens.
 fn engine_that_sees(api: &Api, pods: Vec<PodObject>, later: BoxStream<'static, Observed>) -> Engine {
+    let all = stream::iter(lists(pods)).chain(later).chain(stream::pending());
+    engine_of(api, all.map(|event| Frame { scope: None, event }).boxed(), Arc::default())
+}
+
+fn engine_of(api: &Api, lists: BoxStream<'static, Frame>, health: Arc<Health>) -> Engine {
     let client = api.client();
     let mut frames = SelectAll::new();
-    let all = stream::iter(lists(pods)).chain(later).chain(stream::pending());
-    frames.push(all.map(|event| Frame { scope: None, event }).boxed());
+    frames.push(lists);
     Engine::new(Parts {
         trusts_stamps: false,
         sees_nodes: true,
@@ -133,7 +137,7 @@ fn engine_that_sees(api: &Api, pods: Vec<PodObject>, later: BoxStream<'static, O
         client,
         claim: Claim::always(),
         metrics: Metrics::default(),
-        health: Arc::default(),
+        health,
         frames,
         watches: crate::watch::count(&crate::watch::Scope { namespaces: Vec::new(), nodes: true }),
         window: 64,
@@ -220,4 +224,53 @@ async fn a_write_that_is_refused_holds_no_other_pod_back() {
         .unwrap();
     let tries = api.written.lock().unwrap().iter().filter(|written| to("web-1")(written)).count();
     assert_eq!(tries, 1, "what was refused is left alone for a while");
+}
+
+/// What the admin port says of the event loop.
+fn livez(address: std::net::SocketAddr) -> String {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET /livez HTTP/1.1\r\nhost: cafe\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn until_livez(address: std::net::SocketAddr, says: &str) {
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !livez(address).contains(says) {
+        assert!(std::time::Instant::now() < end, "never {says}: {}", livez(address));
+    }
+}
+
+#[test]
+fn liveness_ends_while_the_loop_is_blocked_and_comes_back_with_it() {
+    let health = Arc::new(Health::patient(Duration::from_secs(1)));
+    let admin =
+        crate::admin::start("127.0.0.1:0".parse().unwrap(), Metrics::default(), health.clone()).unwrap();
+    let turns = Arc::new(Mutex::new(()));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let held = turns.clone();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            // Frames without end; while the test holds the lock the thread of the loop stands still.
+            let frames = stream::unfold(held, |held| async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                drop(held.lock().unwrap());
+                Some((Frame { scope: None, event: Observed::Node(Event::Init) }, held))
+            });
+            let stop = async { stopped.await.unwrap() };
+            engine_of(&Api::default(), frames.boxed(), health).run(stop).await.unwrap();
+        });
+    });
+    let address = admin.address();
+    until_livez(address, "200 OK");
+    let blocked = turns.lock().unwrap();
+    until_livez(address, "the event loop has not turned for");
+    drop(blocked);
+    until_livez(address, "200 OK");
+    stop.send(()).unwrap();
+    thread.join().unwrap();
+    admin.stop();
 }

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use cafe_planner::Text;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
+
+/// How a release may end. A series each from the start, so that the first end is seen as an increase.
+const OUTCOMES: [&str; 5] = ["completed", "aborted", "rolled_back", "superseded", "failed"];
 
 /// What a CafeDeployment looks like at present.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub(crate) struct DeploymentFigures {
     /// Pods over all units.
     pub(crate) replicas: ReplicaFigures,
     /// Pods per unit.
-    pub(crate) units: BTreeMap<Box<str>, ReplicaFigures>,
+    pub(crate) units: Vec<(Text, ReplicaFigures)>,
     /// The group in hand, 0 without a release.
     pub(crate) group: u32,
     /// How many groups the release has, 0 without one.
@@ -31,7 +35,7 @@ pub(crate) struct DeploymentFigures {
 /// Pods by state. A pod counts in every state it is in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ReplicaFigures {
-    /// Wanted by the spec.
+    /// Wanted: by the spec, of a unit by its InPlaceSet's.
     pub(crate) desired: u32,
     /// Existing.
     pub(crate) current: u32,
@@ -41,7 +45,7 @@ pub(crate) struct ReplicaFigures {
     pub(crate) ready: u32,
     /// Ready for `minReadySeconds`.
     pub(crate) available: u32,
-    /// Taken out of the traffic by Cafe.
+    /// Reserved by Cafe: out of traffic for an update or a deletion, or about to be.
     pub(crate) out_of_traffic: u32,
 }
 
@@ -62,10 +66,12 @@ impl ReplicaFigures {
 struct Entry {
     figures: DeploymentFigures,
     releases: BTreeMap<&'static str, u64>,
+    /// Places that moved, from one unit to another.
+    reschedules: BTreeMap<(Text, Text), u64>,
 }
 
 /// Namespace and name.
-type Key = (Box<str>, Box<str>);
+type Key = (Text, Text);
 type Table = BTreeMap<Key, Entry>;
 
 /// The table of all CafeDeployments.
@@ -73,22 +79,28 @@ type Table = BTreeMap<Key, Entry>;
 pub(super) struct Objects(Mutex<Table>);
 
 impl Objects {
-    pub(super) fn set(&self, namespace: &str, name: &str, figures: DeploymentFigures) {
+    pub(super) fn set(&self, namespace: &Text, name: &Text, figures: DeploymentFigures) {
         self.change(namespace, name, |entry| entry.figures = figures);
     }
 
-    pub(super) fn release_ended(&self, namespace: &str, name: &str, outcome: &'static str) {
+    pub(super) fn release_ended(&self, namespace: &Text, name: &Text, outcome: &'static str) {
         self.change(namespace, name, |entry| {
             *entry.releases.entry(outcome).or_default() += 1;
         });
     }
 
-    pub(super) fn forget(&self, namespace: &str, name: &str) {
-        self.table().remove(&(namespace.into(), name.into()));
+    pub(super) fn rescheduled(&self, namespace: &Text, name: &Text, units: (&Text, &Text), pods: u64) {
+        self.change(namespace, name, |entry| {
+            *entry.reschedules.entry((units.0.clone(), units.1.clone())).or_default() += pods;
+        });
     }
 
-    fn change(&self, namespace: &str, name: &str, change: impl FnOnce(&mut Entry)) {
-        change(self.table().entry((namespace.into(), name.into())).or_default());
+    pub(super) fn forget(&self, namespace: &Text, name: &Text) {
+        self.table().remove(&(namespace.clone(), name.clone()));
+    }
+
+    fn change(&self, namespace: &Text, name: &Text, change: impl FnOnce(&mut Entry)) {
+        change(self.table().entry((namespace.clone(), name.clone())).or_default());
     }
 
     /// A panic elsewhere leaves figures that are at worst one change old.
@@ -163,11 +175,25 @@ fn draw_release(table: &Table, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
 
 fn draw_counters(table: &Table, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let none: Option<&Exemplar<[(&str, &str); 0], f64>> = None;
-    let mut metric = to.encode_descriptor("releases", "Releases that ended", None, MetricType::Counter)?;
+    let help = "Releases by how they ended; a way back is no release";
+    let mut metric = to.encode_descriptor("releases", help, None, MetricType::Counter)?;
     for (key, entry) in table {
         let [ns, name] = named(key);
-        for (outcome, count) in &entry.releases {
-            metric.encode_family(&[ns, name, ("outcome", outcome)])?.encode_counter(count, none)?;
+        for outcome in OUTCOMES {
+            let count = entry.releases.get(outcome).copied().unwrap_or(0);
+            metric.encode_family(&[ns, name, ("outcome", outcome)])?.encode_counter(&count, none)?;
+        }
+    }
+    if table.values().all(|entry| entry.reschedules.is_empty()) {
+        return Ok(());
+    }
+    let help = "Places of pods without a node that moved to another unit";
+    let mut metric = to.encode_descriptor("reschedules", help, None, MetricType::Counter)?;
+    for (key, entry) in table {
+        let [ns, name] = named(key);
+        for ((from, to), count) in &entry.reschedules {
+            let labels = [ns, name, ("from_unit", from.as_ref()), ("to_unit", to.as_ref())];
+            metric.encode_family(&labels)?.encode_counter(count, none)?;
         }
     }
     Ok(())

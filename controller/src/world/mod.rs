@@ -286,6 +286,11 @@ impl World {
         self.revisions_of.get(&owner).into_iter().flatten().filter_map(|uid| self.revisions.get(uid))
     }
 
+    /// The InPlaceSets of a CafeDeployment.
+    pub(crate) fn sets_of(&self, owner: Uid) -> impl Iterator<Item = &SetRecord> {
+        self.sets_of.get(&owner).into_iter().flatten().filter_map(|uid| self.sets.get(uid))
+    }
+
     /// Whether the set has a pod of this name.
     pub(crate) fn has_pod(&self, set: Uid, name: &str) -> bool {
         let mut pods = self.pods_of.get(&set).into_iter().flatten().filter_map(|uid| self.pods.get(uid));

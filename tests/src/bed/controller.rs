@@ -104,6 +104,15 @@ impl Bed {
         self.processes.pid(COMPONENT)
     }
 
+    /// Where the controller serves probes and metrics.
+    ///
+    /// # Errors
+    /// When the bed was never up.
+    pub fn controller_address(&self) -> Result<SocketAddr> {
+        let state = State::load(&self.dir)?.context("the bed has never been up")?;
+        Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, state.ports.controller)))
+    }
+
     /// Kills the controller in the middle of whatever it does, and returns when it is gone.
     ///
     /// # Errors

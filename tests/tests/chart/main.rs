@@ -40,6 +40,8 @@ const USERS: &[(&str, &[&str])] = &[
             "metrics.podMonitor.enabled=true",
             "metrics.prometheusRule.enabled=true",
             "metrics.prometheusRule.labels.team=ops",
+            "metrics.dashboards.enabled=true",
+            "metrics.dashboards.annotations.grafana_folder=Cafe",
         ],
     ),
     (
@@ -186,12 +188,41 @@ fn every_alert_fires_when_it_should_and_has_a_runbook() -> Result<()> {
             [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
         assert!(output.status.success(), "promtool {args:?}: {said}");
     }
-    let read = |file: &str| std::fs::read_to_string(format!("{CHART}/../../{file}"));
-    let (alerts, guide) = (read("charts/cafe/files/alerts.yaml")?, read("docs/install.md")?);
-    let names: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
-    assert!(!names.is_empty());
-    for name in names {
-        assert!(guide.contains(&format!("### Alerts-{name}\n")), "docs/install.md has no runbook for {name}");
+    Ok(())
+}
+
+#[test]
+fn every_alert_has_a_test_and_names_a_runbook_that_is_there() -> Result<()> {
+    let bed = Bed::temporary()?;
+    let render = helm(&bed, &without_definitions(&["metrics.prometheusRule.enabled=true"]))?;
+    let file = |name: &str| std::fs::read_to_string(format!("{CHART}/../../{name}"));
+    let (tests, guide) = (file("tests/tests/chart/alerts_test.yaml")?, file("docs/operations.md")?);
+    let anchors: Vec<String> = guide
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "))
+        .map(|heading| heading.to_lowercase().replace(' ', "-"))
+        .collect();
+    let values = |key: &str| -> Vec<String> {
+        let value = |line: &str| line.trim().trim_start_matches("- ").strip_prefix(key).map(str::to_owned);
+        render.lines().filter_map(value).collect()
+    };
+    let (alerts, runbooks) = (values("alert: "), values("runbook_url: "));
+    assert!(alerts.len() >= 12, "{alerts:?}");
+    assert_eq!(alerts.len(), runbooks.len());
+    for runbook in runbooks {
+        let (page, anchor) = runbook.split_once('#').context("a runbook without an anchor")?;
+        assert_eq!(page, "docs/operations.md");
+        assert!(
+            anchors.iter().any(|known| known == anchor),
+            "docs/operations.md has no heading for #{anchor}"
+        );
+    }
+    for alert in alerts {
+        let tries = tests.matches(&format!("alertname: {alert}\n")).count();
+        assert!(
+            tries >= 2,
+            "alerts_test.yaml tries {alert} {tries} times: it is to be silent once, and to fire"
+        );
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ mod failure;
 mod groups;
 mod hands;
 mod history;
+mod leaving;
 mod lost_nodes;
 mod matrix;
 mod minds;

@@ -86,6 +86,8 @@ pub enum Action {
         rv: u64,
         /// The ceiling after the write.
         ceiling: Option<Ceiling>,
+        /// Who takes the places that the unit gives away with it, and how many.
+        takers: Vec<(Text, i32)>,
     },
     /// Delete the empty InPlaceSet of a unit that is no more.
     DeleteSet {

@@ -12,6 +12,7 @@ use cafe_crds::{
 };
 
 use crate::{
+    Text,
     deployment::{
         Action, Event, Plan, Snapshot, UnitView,
         action::Step,
@@ -32,7 +33,7 @@ pub fn plan(s: &Snapshot<'_>, sizes: &Allocation, plan: &mut Plan) {
     for view in s.units.iter().filter(|u| sizes.of(unit_of(u.set)).is_some()) {
         let wanted = ceiling::wanted(s, view);
         if view.set.ceiling != wanted && is_free(view, plan) {
-            plan.act(cap(view, wanted));
+            plan.act(cap(view, wanted, Vec::new()));
         }
     }
     let Some(auto) = wanted(s) else { return };
@@ -60,11 +61,12 @@ pub fn plan(s: &Snapshot<'_>, sizes: &Allocation, plan: &mut Plan) {
         }
         // Where some of the places would go to a unit that takes none, a single one may not.
         let some = [overdue.min(s.budget()), 1].into_iter().filter(|n| (1..=overdue).contains(n));
-        let Some((moved, receivers)) =
+        let Some((moved, takers)) =
             some.into_iter().find_map(|n| Some((n, takers(s, &survey, sizes, view, n)?)))
         else {
             continue;
         };
+        let receivers = takers.iter().map(|(unit, _)| &**unit).collect::<Vec<_>>().join(", ");
         let pods = view.set.spec.replicas - moved;
         let topology = Some(s.topology);
         let note = format!(
@@ -74,7 +76,7 @@ pub fn plan(s: &Snapshot<'_>, sizes: &Allocation, plan: &mut Plan) {
             view.set.name
         );
         plan.steps.push(Step {
-            action: cap(view, Some(Ceiling { pods, topology })),
+            action: cap(view, Some(Ceiling { pods, topology }), takers),
             events: vec![Event::normal(reason::POD_RESCHEDULED, note)],
         });
         return;
@@ -93,9 +95,9 @@ fn due(s: &Snapshot<'_>, auto: AutoReschedule) -> Seconds {
     Seconds(s.now.wall.0.saturating_sub(i64::from(auto.initial_delay_seconds)))
 }
 
-fn cap(view: &UnitView<'_>, ceiling: Option<Ceiling>) -> Action {
+fn cap(view: &UnitView<'_>, ceiling: Option<Ceiling>, takers: Vec<(Text, i32)>) -> Action {
     let set = view.set;
-    Action::CapSet { name: set.name.clone(), uid: set.uid, rv: set.rv, ceiling }
+    Action::CapSet { name: set.name.clone(), uid: set.uid, rv: set.rv, ceiling, takers }
 }
 
 /// Whether nothing of ours is being written to the InPlaceSet, nor by this plan.
@@ -125,27 +127,30 @@ fn may_give(s: &Snapshot<'_>, unit: &str) -> bool {
     !s.deployment.spec.topology.unit_replicas.contains_key(unit) && !unit_health::is_in_outage(s, unit)
 }
 
-/// The units that `places` of a unit would go to, in words; none when one of them would be one that takes none, or is not known to.
+/// The units that `places` of a unit would go to, and how many to each; none when one of them would be one that takes none, or is not known to.
 fn takers(
     s: &Snapshot<'_>,
     survey: &Survey<'_>,
     sizes: &Allocation,
     giver: &UnitView<'_>,
     places: i32,
-) -> Option<String> {
+) -> Option<Vec<(Text, i32)>> {
     let name = unit_of(giver.set);
     let pods = giver.set.spec.replicas - places;
     let (now, then) = (survey.allocate(), survey.allocate_if(name, pods));
     if then.of(name) != Some(pods) {
         return None;
     }
-    let grows = |unit: &&(String, i32)| now.of(&unit.0) < Some(unit.1);
-    let grown: Vec<&str> = then.units.iter().filter(grows).map(|(unit, _)| unit.as_str()).collect();
-    let takes = |unit: &&str| {
+    let growth = |(unit, pods): &(String, i32)| {
+        let more = pods - now.of(unit).unwrap_or(0);
+        (more > 0).then(|| (Text::from(unit.as_str()), more))
+    };
+    let grown: Vec<(Text, i32)> = then.units.iter().filter_map(growth).collect();
+    let takes = |(unit, _): &(Text, i32)| {
         let is_there = |u: &&UnitView<'_>| has_its_pods(u) && sizes.of(unit) <= Some(u.set.spec.replicas);
         unit_health::closed(s, unit).is_none() && s.unit(unit).filter(is_there).is_some()
     };
-    grown.iter().all(takes).then(|| grown.join(", "))
+    grown.iter().all(takes).then_some(grown)
 }
 
 /// That pods have been waiting for a node for too long and no unit may take them.

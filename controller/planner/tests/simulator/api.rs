@@ -127,7 +127,7 @@ impl Cluster {
                 self.acknowledged(uid);
                 true
             }
-            A::CapSet { uid, rv, ceiling, name } => {
+            A::CapSet { uid, rv, ceiling, name, .. } => {
                 self.tally("cap set");
                 let next = self.next_rv();
                 self.log(format!("cap set {name} {ceiling:?}"));

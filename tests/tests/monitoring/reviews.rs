@@ -1,0 +1,75 @@
+//! A webhook with a certificate from a folder, asked as an API server asks.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use cafe_tests::bed::{Bed, controller};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+/// The process.
+pub(crate) struct Webhook {
+    /// Where its metrics are.
+    pub(crate) admin: String,
+    client: Client,
+}
+
+/// Starts the webhook and waits until it listens.
+pub(crate) async fn start(bed: &'static Bed) -> Result<Webhook> {
+    let folder = bed.dir().join("webhook-tls");
+    std::fs::create_dir_all(&folder)?;
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
+    std::fs::write(folder.join("tls.crt"), pair.cert.pem())?;
+    std::fs::write(folder.join("tls.key"), pair.signing_key.serialize_pem())?;
+    let free = || -> Result<u16> { Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
+    let (port, admin) = (free()?, format!("127.0.0.1:{}", free()?));
+    let binary = tokio::task::spawn_blocking(|| {
+        let mut cargo = controller::cargo();
+        cargo.arg("build");
+        controller::build_program(cargo, "cafe-webhook")
+    });
+    let mut command = Command::new(binary.await??);
+    command
+        .args(["serve", "--admin-address", &admin, "--address", &format!("127.0.0.1:{port}")])
+        .arg("--certificate-dir")
+        .arg(&folder);
+    bed.start("webhook", &mut command)?;
+    let listens = async {
+        while tokio::net::TcpStream::connect(&admin).await.is_err() {
+            bed.check("webhook")?;
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), listens).await.context("no webhook")??;
+    let mut config = Config::new(format!("https://localhost:{port}").parse()?);
+    config.root_cert = Some(vec![pair.cert.der().to_vec()]);
+    Ok(Webhook { admin, client: Client::try_from(config)? })
+}
+
+impl Webhook {
+    /// Has it answer a review of each kind.
+    pub(crate) async fn ask(&self) -> Result<()> {
+        for path in ["/stamp", "/validate"] {
+            let request = http::Request::post(path)
+                .header(http::header::CONTENT_TYPE, "application/json")
+                .body(serde_json::to_vec(&review())?)?;
+            let answer: Value = self.client.request(request).await?;
+            assert_eq!(answer["response"]["uid"], "u1", "{answer:#}");
+        }
+        Ok(())
+    }
+}
+
+fn review() -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "u1", "operation": "CREATE", "name": "web", "namespace": "shop",
+            "kind": { "group": "cafe.dev", "version": "v1alpha1", "kind": "CafeDeployment" },
+            "resource": { "group": "cafe.dev", "version": "v1alpha1", "resource": "cafedeployments" },
+            "userInfo": { "username": "alice" },
+            "object": cafe_tests::scenario::web(4),
+        },
+    })
+}
