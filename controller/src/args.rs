@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::version;
+
 /// The Cafe controller: releases CafeDeployments and InPlaceSets.
 #[derive(Debug, Parser)]
-#[command(name = "cafe-controller", version, arg_required_else_help = true)]
+#[command(name = "cafe-controller", version = version::TOLD.as_str(), arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]

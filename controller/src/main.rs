@@ -12,6 +12,7 @@ mod observe;
 mod report;
 mod run;
 mod selftest;
+mod version;
 mod watch;
 mod world;
 

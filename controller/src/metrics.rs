@@ -23,6 +23,8 @@ use prometheus_client::registry::Registry;
 use objects::Objects;
 pub(crate) use objects::{DeploymentFigures, ReplicaFigures};
 
+use crate::version;
+
 /// Seconds: from an action of the planner to a slow API call.
 const QUICK: [f64; 11] = [0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
@@ -89,7 +91,7 @@ impl Figures {
     /// The one table of names and help texts. Counters get `_total` when they are written out.
     fn registry(&self) -> Registry {
         let mut to = Registry::with_prefix("cafe");
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        let build = Info::new([("version", version::VERSION), ("revision", version::REVISION)]);
         to.register("build", "The build that answers", build);
         to.register("leader", "1 while this replica may write", self.leader.clone());
         to.register_collector(Box::new(Arc::clone(&self.objects)));

@@ -14,7 +14,7 @@ use crate::{
     lease::{Claim, Election},
     metrics::Metrics,
     report::Reporter,
-    watch,
+    version, watch,
 };
 
 /// The first minor version of Kubernetes whose API server streams lists by default.
@@ -23,15 +23,16 @@ const STREAMS_LISTS: u32 = 34;
 /// Runs the controller until SIGTERM or SIGINT.
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let client = client::connect(args.kubeconfig.as_deref().map(Path::new)).await?;
-    let version = client
+    let kubernetes = client
         .apiserver_version()
         .await
         .context("the API server does not answer: check its address and this client's rights")?;
     let streaming =
-        version.minor.trim_end_matches('+').parse().is_ok_and(|minor: u32| minor >= STREAMS_LISTS);
+        kubernetes.minor.trim_end_matches('+').parse().is_ok_and(|minor: u32| minor >= STREAMS_LISTS);
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        kubernetes = version.git_version,
+        version = version::VERSION,
+        revision = version::REVISION,
+        kubernetes = kubernetes.git_version,
         identity = args.identity,
         "starting"
     );

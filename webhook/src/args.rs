@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::version;
+
 /// The admission webhook of Cafe: validates CafeDeployments and InPlaceSets, and notes who ordered what.
 #[derive(Debug, Parser)]
-#[command(name = "cafe-webhook", version, arg_required_else_help = true)]
+#[command(name = "cafe-webhook", version = version::TOLD.as_str(), arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -10,6 +10,7 @@ mod metrics;
 mod run;
 mod serve;
 mod stamp;
+mod version;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;

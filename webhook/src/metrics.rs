@@ -8,6 +8,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::version;
+
 /// Seconds: from a verdict in process to the API server's patience.
 const SECONDS: [f64; 9] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0];
 
@@ -28,7 +30,9 @@ impl Default for Metrics {
         let duration = Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
         let expiry = Gauge::default();
         let mut registry = Registry::with_prefix("cafe");
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("component", "webhook")]);
+        let labels =
+            [("version", version::VERSION), ("revision", version::REVISION), ("component", "webhook")];
+        let build = Info::new(labels);
         registry.register("build", "Version of this process", build);
         registry.register("webhook_requests", "Reviews answered, by webhook and result", requests.clone());
         registry.register("webhook_request_duration_seconds", "Time to answer a review", duration.clone());

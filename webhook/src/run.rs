@@ -14,7 +14,7 @@ use crate::{
     args::ServeArgs,
     certificate::{Served, files, keeper::Keeper},
     metrics::Metrics,
-    serve,
+    serve, version,
 };
 
 /// How long reviews in hand may take after the word to stop.
@@ -27,7 +27,7 @@ const LAG: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    tracing::info!(version = version::VERSION, revision = version::REVISION, "starting");
     let (metrics, served) = (Metrics::default(), Served::default());
     let admin = bind(args.admin_address, "--admin-address")?;
     let reviews = bind(args.address, "--address")?;

@@ -85,7 +85,11 @@ fn counters_end_in_total_and_carry_their_labels() {
         "cafe_queue_depth 2",
         "cafe_writes_in_flight 3",
         "cafe_leader 1",
-        concat!(r#"cafe_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+        &format!(
+            r#"cafe_build_info{{version="{}",revision="{}"}} 1"#,
+            crate::version::VERSION,
+            crate::version::REVISION
+        ),
         "# EOF",
     ] {
         assert_line(&metrics, line);

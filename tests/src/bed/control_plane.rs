@@ -114,13 +114,12 @@ impl<'a> ControlPlane<'a> {
         command
     }
 
-    pub(super) fn apiserver(&self) -> Command {
+    pub(super) fn apiserver(&self, options: &Options) -> Command {
         let certificates = &self.certificates;
         let mut command = self.command(APISERVER);
         command
             .arg(flag("etcd-servers", format!("http://127.0.0.1:{}", self.ports.etcd)))
             .arg(flag("secure-port", self.ports.apiserver))
-            .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"])
             .arg(flag("tls-cert-file", certificates.certificate(APISERVER).display()))
             .arg(flag("tls-private-key-file", certificates.key(APISERVER).display()))
             .arg(flag("client-ca-file", certificates.authority().display()))
@@ -133,6 +132,16 @@ impl<'a> ControlPlane<'a> {
             .arg(flag("audit-log-path", self.dir.join("logs/audit.log").display()))
             // A rotated log would hide entries from its reader.
             .args(["--audit-log-mode=batch", "--audit-log-maxsize=100000"]);
+        match options.address {
+            // In the namespace of the nodes, which nothing outside reaches.
+            Some(address) => {
+                command.arg("--bind-address=0.0.0.0").arg(flag("advertise-address", address));
+            }
+            None => {
+                command.args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"]);
+                command.arg("--endpoint-reconciler-type=none");
+            }
+        }
         command
     }
 

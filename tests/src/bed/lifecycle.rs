@@ -28,7 +28,7 @@ impl Bed {
         let plane = ControlPlane::prepare(&self.dir, state.ports, &self.components)?;
         drop(reservation);
         self.processes.start(ETCD, &mut plane.etcd())?;
-        self.processes.start(APISERVER, &mut plane.apiserver())?;
+        self.processes.start(APISERVER, &mut plane.apiserver(options))?;
         let client = self.client().await?;
         self.wait_for_apiserver(&client, options.timeout).await?;
         self.processes.start(CONTROLLER_MANAGER, &mut plane.controller_manager(options))?;
@@ -37,7 +37,9 @@ impl Bed {
         if options.nodes > 0 {
             self.processes.start(KWOK, &mut plane.kwok(options))?;
         }
-        install::ensure(&client, &plane).await?;
+        if !options.bare {
+            install::ensure(&client, &plane).await?;
+        }
         client::wait_until_pods_can_be_created(client, "default", options.timeout).await?;
         for component in COMPONENTS.into_iter().filter(|component| *component != KWOK || options.nodes > 0) {
             self.processes.check_alive(component)?;

@@ -1,5 +1,6 @@
 //! What a bed should look like.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,11 @@ pub struct Options {
     /// Keeps the node lifecycle controller on and lets the simulated kubelets renew their leases. Off by default: it
     /// costs writes, and only tests of node loss need it.
     pub node_lifecycle: bool,
+    /// Where pods reach the API server, behind the Service `kubernetes`: an address of a node. `None` for simulated pods, which
+    /// ask nothing.
+    pub address: Option<Ipv4Addr>,
+    /// Leaves out the definitions, the namespace and the account of the controller: a chart brings them.
+    pub bare: bool,
     /// How long any one component may take until it answers.
     pub timeout: Duration,
 }
@@ -27,6 +33,8 @@ impl Default for Options {
             nodes: 3,
             controller: None,
             node_lifecycle: false,
+            address: None,
+            bare: false,
             timeout: Duration::from_secs(60),
         }
     }
