@@ -100,8 +100,8 @@ async fn uninstall(telling: &Telling, chart: &Chart, play: &Play) -> Result<()> 
     let before = play.workload.wait_for_gate("4/1").await?;
     chart.uninstall().await?;
     let (asked, _) = play.so_far();
-    // Nobody judges it and nobody acts on it.
-    by_hand(play, "4/1").await?;
+    // By an admin: what the edit role may do with CafeDeployments went with the chart. Nobody judges it and nobody acts on it.
+    play.workload.confirm("4/1").await?;
     let here = |view: &View| view.identities() == before.identities() && view.token() == "4/1";
     play.workload.stays("untouched without Cafe", ALONE, here).await?;
     ensure!(play.so_far().0 > asked, "nobody was answered while Cafe was away");
@@ -109,6 +109,7 @@ async fn uninstall(telling: &Telling, chart: &Chart, play: &Play) -> Result<()> 
     chart.install().await?;
     play.workload.wait_for_gate("4/2").await?;
     telling.line("install", "has adopted what it found and gone through the gate that was confirmed");
+    people::wait_for_rights(play).await?;
     by_hand(play, "4/2").await?;
     let view = play.workload.wait_until_settled().await?;
     ensure!(view.identities() == before.identities(), "a pod was made anew\n{}", view.dump());

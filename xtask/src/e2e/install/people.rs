@@ -12,10 +12,15 @@ pub(super) const PERSON: &str = "alice";
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
 
-/// Lets the person edit in the workload's namespace, by a role that the chart has extended to the kinds of Cafe.
+/// Lets the person edit in the workload's namespace, by a role that the chart extends to the kinds of Cafe.
 pub(super) async fn admit(play: &Play) -> Result<()> {
     let user = format!("--user={PERSON}");
     kubectl(play, &["create", "rolebinding", "people", "--clusterrole=edit", &user]).await?;
+    wait_for_rights(play).await
+}
+
+/// The control plane adds what the chart brings to the edit role, and takes it away when the chart goes.
+pub(super) async fn wait_for_rights(play: &Play) -> Result<()> {
     let can = async {
         while kubectl(play, &["auth", "can-i", "patch", "cafedeployments", "--as", PERSON]).await.is_err() {
             tokio::time::sleep(POLL).await;
