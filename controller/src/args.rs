@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cafe_process::log::LogArgs;
+use cafe_process::{log::LogArgs, version};
 use clap::{Parser, Subcommand};
 
 /// The Cafe controller: releases CafeDeployments and InPlaceSets.
 #[derive(Debug, Parser)]
-#[command(name = "cafe-controller", version, arg_required_else_help = true)]
+#[command(name = "cafe-controller", version = version::TOLD.as_str(), arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]

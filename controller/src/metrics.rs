@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cafe_planner::Text;
+use cafe_process::version;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
@@ -118,9 +119,9 @@ impl Figures {
     fn registry(&self) -> Registry {
         let mut to = Registry::with_prefix("cafe");
         let build = Info::new([
-            ("version", env!("CARGO_PKG_VERSION")),
-            ("revision", env!("CAFE_REVISION")),
-            ("rustc", env!("CAFE_RUSTC")),
+            ("version", version::VERSION),
+            ("revision", version::REVISION),
+            ("rustc", version::RUSTC),
         ]);
         to.register("build", "The build that answers", build);
         to.register("leader", "1 while this replica may write", self.leader.clone());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use cafe_process::{connect::Settings, definitions, log::Level, rights, stop::told_to_stop};
+use cafe_process::{connect::Settings, definitions, log::Level, rights, stop::told_to_stop, version};
 use kube::Client;
 use tokio::sync::watch as signal;
 
@@ -32,12 +32,13 @@ pub(crate) async fn run(args: RunArgs, level: Level) -> anyhow::Result<()> {
     let agent = format!("{AGENT} ({})", args.identity);
     let settings = Settings::read(args.kubeconfig.as_deref(), &agent).await?;
     let client = settings.client()?;
-    let version = settings.greet(&client).await?;
+    let kubernetes = settings.greet(&client).await?;
     let streaming =
-        version.minor.trim_end_matches('+').parse().is_ok_and(|minor: u32| minor >= STREAMS_LISTS);
+        kubernetes.minor.trim_end_matches('+').parse().is_ok_and(|minor: u32| minor >= STREAMS_LISTS);
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        kubernetes = version.git_version,
+        version = version::VERSION,
+        revision = version::REVISION,
+        kubernetes = kubernetes.git_version,
         identity = args.identity,
         "starting"
     );

@@ -9,6 +9,7 @@ pub mod log;
 pub mod rights;
 pub mod settings;
 pub mod stop;
+pub mod version;
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ pub mod child;
 pub mod conformance;
 pub mod crash;
 pub mod node;
+pub mod oci;
 pub mod scenario;
 pub mod thousands;
 pub mod traffic;

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use cafe_process::log::LogArgs;
+use cafe_process::{log::LogArgs, version};
 use clap::{Parser, Subcommand};
 
 /// The admission webhook of Cafe: validates CafeDeployments and InPlaceSets, and notes who ordered what.
 #[derive(Debug, Parser)]
-#[command(name = "cafe-webhook", version, arg_required_else_help = true)]
+#[command(name = "cafe-webhook", version = version::TOLD.as_str(), arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]

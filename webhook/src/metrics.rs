@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use cafe_process::version;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -28,7 +29,9 @@ impl Default for Metrics {
         let duration = Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
         let expiry = Gauge::default();
         let mut registry = Registry::with_prefix("cafe");
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("component", "webhook")]);
+        let labels =
+            [("version", version::VERSION), ("revision", version::REVISION), ("component", "webhook")];
+        let build = Info::new(labels);
         registry.register("build", "Version of this process", build);
         registry.register("webhook_requests", "Reviews answered, by webhook and result", requests.clone());
         registry.register("webhook_request_duration_seconds", "Time to answer a review", duration.clone());

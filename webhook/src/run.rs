@@ -10,6 +10,7 @@ use cafe_process::{
     log::{self, Level},
     rights::{self, Right},
     stop::told_to_stop,
+    version,
 };
 use hyper_util::rt::TokioTimer;
 
@@ -31,7 +32,7 @@ const LAG: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(args: ServeArgs, level: Level) -> anyhow::Result<()> {
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    tracing::info!(version = version::VERSION, revision = version::REVISION, "starting");
     let (metrics, served) = (Metrics::default(), Served::default());
     let admin = bind(args.admin_address, "--admin-address")?;
     let reviews = bind(args.address, "--address")?;

@@ -1,6 +1,7 @@
 //! `cargo xtask e2e`: real nodes, real containers, real requests, and none of them lost.
 
 mod inside;
+mod install;
 mod manifest;
 mod play;
 mod report;
@@ -15,6 +16,7 @@ use cafe_tests::bed::components::NodeComponents;
 use cafe_tests::bed::{Bed, controller};
 use cafe_tests::node::{self, Place, app};
 
+use crate::dist;
 use telling::Telling;
 
 /// The package of the example that [`scenarios`] put in front of HAProxy.
@@ -32,14 +34,21 @@ pub(crate) struct Args {
     /// Only the scenarios whose name contains this.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    /// Instead of the scenarios: the Helm chart with the image of `cargo xtask dist`, installed, tested, upgraded and removed under
+    /// traffic.
+    #[arg(long, conflicts_with_all = ["updates", "only"])]
+    install: bool,
+    /// With --install: an archive that `cargo xtask dist` has made, instead of making one.
+    #[arg(long, value_name = "FILE", requires = "install")]
+    image: Option<PathBuf>,
     /// Leave everything running at the end, or after a failure, until Ctrl-C.
     #[arg(long)]
     keep: bool,
     /// Where the nodes keep their data and logs.
     #[arg(long, value_name = "FOLDER", default_value_os_t = Bed::default_dir().join("e2e"))]
     dir: PathBuf,
-    /// Set by this program for the part that runs in the namespaces.
-    #[arg(long, hide = true, value_name = "CONTROLLER")]
+    /// Set by this program for the part that runs in the namespaces: the controller, or the archive of the image to install.
+    #[arg(long, hide = true, value_name = "FILE")]
     inside: Option<PathBuf>,
     /// As `--inside`: the example of a protector.
     #[arg(long, hide = true, value_name = "PROTECTOR")]
@@ -49,9 +58,9 @@ pub(crate) struct Args {
 /// Runs the scenarios and removes everything again. Fails if a request was lost or anything promised did not hold.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.inside {
-        Some(controller) => {
+        Some(shipped) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let done = runtime.block_on(inside::run(args, controller));
+            let done = runtime.block_on(inside::run(args, shipped));
             runtime.shutdown_background();
             done
         }
@@ -65,18 +74,13 @@ fn outside(args: &Args) -> Result<()> {
     telling.chapter("Building what is missing");
     NodeComponents::locate()?.ensure()?;
     telling.line("kubernetes", "control plane and nodes are built");
-    let controller = controller::build(true)?;
-    telling.line("controller", "is built, as it ships");
     let program = app::build()?;
     telling.line("application", "is built: one static binary for all images");
-    let protector = controller::build_example(PROTECTOR)?;
-    telling.line("protector", "is built: examples/protector-haproxy");
-
     let place = Place::take(&args.dir)?;
     app::pack(&place.dir().join(inside::IMAGES), &program)?;
+    let arguments = inner_arguments(args, &place, &shipped(args, &telling, &place)?)?;
     // Signals must reach the main thread's child at once, and its life hangs on this thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let arguments = inner_arguments(args, &place, &controller, &protector)?;
     let status = runtime.block_on(place.run(&std::env::current_exe()?, &arguments))?;
     if status.success() {
         return place.remove();
@@ -87,12 +91,32 @@ fn outside(args: &Args) -> Result<()> {
     bail!("real nodes: not everything held (see above). Logs and journals are in {}", logs.display())
 }
 
-fn inner_arguments(args: &Args, place: &Place, controller: &Path, protector: &Path) -> Result<Vec<String>> {
-    let text = |path: &Path| path.to_str().map(ToOwned::to_owned).context("a path that is no text");
-    let mut arguments = vec!["e2e".to_owned(), "--inside".to_owned(), text(controller)?];
-    arguments.extend(["--protector".to_owned(), text(protector)?]);
-    arguments.extend(["--dir".to_owned(), text(place.dir())?]);
-    arguments.extend(["--updates".to_owned(), args.updates.to_string()]);
+/// What is played with, as arguments of the part that runs in the namespaces.
+fn shipped(args: &Args, telling: &Telling, place: &Place) -> Result<Vec<String>> {
+    if args.install {
+        let archive = match &args.image {
+            Some(archive) => std::path::absolute(archive)?,
+            None => dist::make(&place.dir().join("dist"))?.archive,
+        };
+        telling.line("image", &format!("is built: {}", archive.display()));
+        return Ok(vec!["--install".to_owned(), "--inside".to_owned(), text(&archive)?]);
+    }
+    let controller = controller::build(true)?;
+    telling.line("controller", "is built, as it ships");
+    let protector = controller::build_example(PROTECTOR)?;
+    telling.line("protector", "is built: examples/protector-haproxy");
+    let updates = ["--updates".to_owned(), args.updates.to_string()];
+    let built = ["--inside".to_owned(), text(&controller)?, "--protector".to_owned(), text(&protector)?];
+    Ok([built.as_slice(), &updates].concat())
+}
+
+fn text(path: &Path) -> Result<String> {
+    path.to_str().map(ToOwned::to_owned).context("a path that is no text")
+}
+
+fn inner_arguments(args: &Args, place: &Place, shipped: &[String]) -> Result<Vec<String>> {
+    let mut arguments = vec!["e2e".to_owned(), "--dir".to_owned(), text(place.dir())?];
+    arguments.extend_from_slice(shipped);
     if let Some(out) = &args.out {
         arguments.extend(["--out".to_owned(), text(&std::path::absolute(out)?)?]);
     }
@@ -118,6 +142,11 @@ fn keep_logs(place: &Place) -> Result<PathBuf> {
             fs::rename(&from, kept.join(folder))
                 .with_context(|| format!("cannot keep {}", from.display()))?;
         }
+    }
+    // Of the pods on each node.
+    for node in fs::read_dir(place.dir().join(node::BED).join("nodes")).into_iter().flatten() {
+        let node = node?;
+        fs::rename(node.path().join("logs"), kept.join(node.file_name())).ok();
     }
     Ok(kept)
 }

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod conformance;
 mod demo;
+mod dist;
 mod down;
 mod e2e;
 mod r#gen;
@@ -35,6 +36,7 @@ enum Verb {
     ProtectorConformance(conformance::Args),
     E2e(e2e::Args),
     Bench(bench::Args),
+    Dist(dist::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -50,6 +52,7 @@ fn main() -> std::process::ExitCode {
         Verb::ProtectorConformance(args) => conformance::run(args),
         Verb::E2e(args) => e2e::run(args),
         Verb::Bench(args) => bench::run(args),
+        Verb::Dist(args) => dist::run(args),
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

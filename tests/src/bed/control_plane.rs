@@ -123,11 +123,6 @@ impl<'a> ControlPlane<'a> {
         command
             .arg(flag("etcd-servers", format!("http://127.0.0.1:{}", self.ports.etcd)))
             .arg(flag("secure-port", self.ports.apiserver))
-            .args([
-                "--bind-address=127.0.0.1",
-                "--advertise-address=127.0.0.1",
-                "--endpoint-reconciler-type=none",
-            ])
             .arg(flag("tls-cert-file", certificates.certificate(APISERVER).display()))
             .arg(flag("tls-private-key-file", certificates.key(APISERVER).display()))
             .arg(flag("client-ca-file", certificates.authority().display()))
@@ -136,6 +131,16 @@ impl<'a> ControlPlane<'a> {
             .arg(flag("service-account-key-file", certificates.service_account_public_key().display()))
             .arg(flag("service-account-signing-key-file", certificates.key("service-account").display()))
             .arg("--service-cluster-ip-range=10.96.0.0/16");
+        match options.address {
+            // In the namespace of the nodes, which nothing outside reaches.
+            Some(address) => {
+                command.arg("--bind-address=0.0.0.0").arg(flag("advertise-address", address));
+            }
+            None => {
+                command.args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"]);
+                command.arg("--endpoint-reconciler-type=none");
+            }
+        }
         if options.audit {
             command
                 .arg(flag("audit-policy-file", self.audit_policy().display()))

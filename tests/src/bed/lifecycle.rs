@@ -37,7 +37,9 @@ impl Bed {
         if options.nodes > 0 {
             self.processes.start(KWOK, &mut plane.kwok(options))?;
         }
-        install::ensure(&client, &plane).await?;
+        if !options.bare {
+            install::ensure(&client, &plane).await?;
+        }
         client::wait_until_pods_can_be_created(client, "default", options.timeout).await?;
         for component in COMPONENTS.into_iter().filter(|component| *component != KWOK || options.nodes > 0) {
             self.processes.check_alive(component)?;

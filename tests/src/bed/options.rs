@@ -1,5 +1,6 @@
 //! What a bed should look like.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,6 +26,11 @@ pub struct Options {
     pub durable: bool,
     /// Requests per second and burst of the controller-manager's clients, of each controller. Kubernetes ships 20 and 30.
     pub manager_limits: (u16, u16),
+    /// Where pods reach the API server, behind the Service `kubernetes`: an address of a node. `None` for simulated pods, which
+    /// ask nothing.
+    pub address: Option<Ipv4Addr>,
+    /// Leaves out the definitions, the namespace and the account of the controller: a chart brings them.
+    pub bare: bool,
     /// How long any one component may take until it answers.
     pub timeout: Duration,
 }
@@ -39,6 +45,8 @@ impl Default for Options {
             audit: true,
             durable: false,
             manager_limits: LIFTED,
+            address: None,
+            bare: false,
             timeout: Duration::from_secs(60),
         }
     }

@@ -1,14 +1,12 @@
-//! Container images without a registry: an archive of the OCI layout that `ctr images import` takes.
+//! The images of the nodes and of the application, without a registry.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::json;
 
-use crate::scenario::merge;
+use crate::oci::{self, Archive, File};
 
 /// The image that holds a pod's namespaces.
 pub const PAUSE: &str = "cafe.test/pause:1";
@@ -46,111 +44,28 @@ impl Image {
 /// When the program cannot be read or the archive not written.
 pub fn write(archive: &Path, program: &Path, images: &[Image]) -> Result<()> {
     let program = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-    let mut layout = Layout::default();
-    let program = layout.add(layer(&[("app", 0o755, &program)])?);
+    let mut layout = Archive::default();
+    let program = layout.layer(&[File { path: "app", mode: 0o755, content: &program }])?;
     for image in images {
-        layout.image(image, &program)?;
-    }
-    layout.write(archive).with_context(|| format!("cannot write {}", archive.display()))
-}
-
-/// Digest and size of a blob.
-#[derive(Clone)]
-struct Blob {
-    digest: String,
-    size: usize,
-}
-
-impl Blob {
-    fn descriptor(&self, kind: &str) -> Value {
-        let media_type = format!("application/vnd.oci.image.{kind}");
-        json!({ "mediaType": media_type, "digest": format!("sha256:{}", self.digest), "size": self.size })
-    }
-}
-
-#[derive(Default)]
-struct Layout {
-    blobs: BTreeMap<String, Vec<u8>>,
-    manifests: Vec<Value>,
-}
-
-impl Layout {
-    fn add(&mut self, content: Vec<u8>) -> Blob {
-        let digest: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-        let blob = Blob { digest: digest.clone(), size: content.len() };
-        self.blobs.insert(digest, content);
-        blob
-    }
-
-    fn image(&mut self, image: &Image, program: &Blob) -> Result<()> {
-        let own = self.add(layer(&[("content", 0o644, image.content.as_bytes())])?);
+        let content = File { path: "content", mode: 0o644, content: image.content.as_bytes() };
+        let own = layout.layer(&[content])?;
         let entrypoint: Vec<&str> =
             ["/app"].into_iter().chain(image.args.iter().map(String::as_str)).collect();
-        // A layer that is not compressed is its own diff.
-        let layers = [program, &own];
-        let diffs: Vec<String> = layers.iter().map(|blob| format!("sha256:{}", blob.digest)).collect();
-        let config = self.add(serde_json::to_vec(&json!({
-            "architecture": architecture(),
-            "os": "linux",
-            "config": { "Entrypoint": entrypoint },
-            "rootfs": { "type": "layers", "diff_ids": diffs },
-        }))?);
-        let layers: Vec<Value> = layers.iter().map(|blob| blob.descriptor("layer.v1.tar")).collect();
-        let manifest = self.add(serde_json::to_vec(&json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": config.descriptor("config.v1+json"),
-            "layers": layers,
-        }))?);
-        for name in &image.names {
-            let mut entry = manifest.descriptor("manifest.v1+json");
-            merge(&mut entry, &json!({ "annotations": { "io.containerd.image.name": name } }));
-            self.manifests.push(entry);
-        }
-        Ok(())
+        layout.image(&oci::Image {
+            names: image.names.clone(),
+            layers: vec![&program, &own],
+            config: json!({ "Entrypoint": entrypoint }),
+            ..oci::Image::default()
+        })?;
     }
-
-    fn write(&self, archive: &Path) -> Result<()> {
-        let mut tar = tar::Builder::new(File::create(archive)?);
-        append(&mut tar, "oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        let index = json!({ "schemaVersion": 2, "manifests": self.manifests });
-        append(&mut tar, "index.json", 0o644, &serde_json::to_vec(&index)?)?;
-        for (digest, content) in &self.blobs {
-            append(&mut tar, &format!("blobs/sha256/{digest}"), 0o644, content)?;
-        }
-        tar.finish()?;
-        Ok(())
-    }
-}
-
-/// A layer with these files. No times and no owners: the same files make the same digest.
-fn layer(files: &[(&str, u32, &[u8])]) -> Result<Vec<u8>> {
-    let mut tar = tar::Builder::new(Vec::new());
-    for (name, mode, content) in files {
-        append(&mut tar, name, *mode, content)?;
-    }
-    Ok(tar.into_inner()?)
-}
-
-fn append<W: std::io::Write>(tar: &mut tar::Builder<W>, name: &str, mode: u32, content: &[u8]) -> Result<()> {
-    let mut header = tar::Header::new_gnu();
-    header.set_size(content.len() as u64);
-    header.set_mode(mode);
-    Ok(tar.append_data(&mut header, name, content)?)
-}
-
-/// As Go and the OCI name it.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
+    layout.write(archive)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn index(images: &[Image]) -> Vec<(String, String)> {
@@ -158,7 +73,7 @@ mod tests {
         let (program, archive) = (dir.path().join("program"), dir.path().join("images.tar"));
         fs::write(&program, "binary").unwrap();
         write(&archive, &program, images).unwrap();
-        let mut tar = tar::Archive::new(File::open(&archive).unwrap());
+        let mut tar = tar::Archive::new(fs::File::open(&archive).unwrap());
         let mut entries = tar.entries().unwrap();
         let index = entries.find(|e| e.as_ref().unwrap().path().unwrap().ends_with("index.json")).unwrap();
         let index: Value = serde_json::from_reader(index.unwrap()).unwrap();

@@ -28,12 +28,12 @@ const POLL: Duration = Duration::from_millis(50);
 pub(super) struct Machine {
     pub(super) name: String,
     pub(super) cell: String,
-    number: usize,
+    number: u8,
     dir: PathBuf,
 }
 
 impl Machine {
-    pub(super) fn new(bed: &Bed, number: usize, cell: &str) -> Self {
+    pub(super) fn new(bed: &Bed, number: u8, cell: &str) -> Self {
         let name = format!("{}-1", cell.to_lowercase());
         let dir = bed.dir().join(NODES).join(&name);
         Self { name, cell: cell.to_owned(), number, dir }
@@ -52,7 +52,7 @@ impl Machine {
     }
 
     /// Starts containerd, gives it the images, and starts the kubelet.
-    pub(super) async fn start(&self, bed: &Bed, parts: &NodeComponents, images: &Path) -> Result<()> {
+    pub(super) async fn start(&self, bed: &Bed, parts: &NodeComponents, images: &[&Path]) -> Result<()> {
         self.write_files(bed)?;
         let containerd = self.containerd();
         let mut command = Command::new(parts.path("containerd"));
@@ -66,18 +66,23 @@ impl Machine {
             }
             tokio::time::sleep(POLL).await;
         }
-        self.import(parts, images)?;
+        for archive in images {
+            run(self.images(parts).arg("import").arg(archive))
+                .with_context(|| format!("cannot import the images into {}", self.name))?;
+        }
         self.start_kubelet(bed, parts)
     }
 
-    fn import(&self, parts: &NodeComponents, archive: &Path) -> Result<()> {
+    /// Gives an image of the node another name as well.
+    pub(super) fn tag(&self, parts: &NodeComponents, image: &str, name: &str) -> Result<()> {
+        run(self.images(parts).args(["tag", image, name])).map(drop)
+    }
+
+    /// containerd's own client, for what the kubelet sees.
+    fn images(&self, parts: &NodeComponents) -> Command {
         let mut command = Command::new(parts.path("ctr"));
+        command.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io", "images"]);
         command
-            .arg("--address")
-            .arg(self.socket())
-            .args(["--namespace", "k8s.io", "images", "import"])
-            .arg(archive);
-        run(&mut command).map(drop).with_context(|| format!("cannot import the images into {}", self.name))
     }
 
     /// Starts the kubelet unless it runs.

@@ -36,19 +36,27 @@ pub struct RealNodes {
 }
 
 impl RealNodes {
-    /// Brings up control plane, nodes and, if one is given, the controller, in the folder of the place. `images` is an archive of
-    /// [`super::images::write`] and must contain [`super::images::PAUSE`].
+    /// Brings up control plane and nodes in the folder of the place, and the controller, if one is given; without one nothing of Cafe
+    /// is there, not even its definitions. `images` are archives that containerd takes; one must contain [`super::images::PAUSE`].
     ///
     /// # Errors
     /// When a component does not start or a node does not become ready in time.
-    pub async fn up(place: &Path, images: &Path, controller: Option<PathBuf>) -> Result<Self> {
-        network::prepare(CELLS.len())?;
+    pub async fn up(place: &Path, images: &[&Path], controller: Option<PathBuf>) -> Result<Self> {
+        let numbered = || (1..).zip(CELLS);
+        network::prepare(numbered().map(|(number, _)| number))?;
         let bed = Bed::open(place.join(BED))?;
-        let options = Options { nodes: 0, controller, node_lifecycle: true, ..Options::default() };
+        let options = Options {
+            nodes: 0,
+            address: Some(network::node_address(1)),
+            bare: controller.is_none(),
+            controller,
+            node_lifecycle: true,
+            ..Options::default()
+        };
         bed.up(&options).await?;
         let parts = NodeComponents::locate()?;
-        let machine = |(index, cell): (usize, &&str)| Machine::new(&bed, index + 1, cell);
-        let machines: Vec<Machine> = CELLS.iter().enumerate().map(machine).collect();
+        let machines: Vec<Machine> =
+            numbered().map(|(number, cell)| Machine::new(&bed, number, cell)).collect();
         for machine in &machines {
             machine.start(&bed, &parts, images).await?;
         }
@@ -78,6 +86,14 @@ impl RealNodes {
     /// When there is no such node, or it cannot be started.
     pub fn start_kubelet(&self, cell: &str) -> Result<()> {
         self.machine(cell)?.start_kubelet(&self.bed, &self.parts)
+    }
+
+    /// Gives an image that every node has another name as well.
+    ///
+    /// # Errors
+    /// When a node does not have it.
+    pub fn tag(&self, image: &str, name: &str) -> Result<()> {
+        self.machines.iter().try_for_each(|machine| machine.tag(&self.parts, image, name))
     }
 
     /// That everything still runs.

@@ -6,19 +6,26 @@ use anyhow::{Context, Result, bail};
 use cafe_tests::node::{BED, RealNodes};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Args;
 use super::report::Report;
 use super::scenarios::{self, Scenario};
 use super::telling::Telling;
+use super::{Args, install};
 
 /// The archive of images in the place.
 pub(super) const IMAGES: &str = "images.tar";
 
 /// Brings the nodes up, plays, reports.
-pub(super) async fn run(args: &Args, controller: &Path) -> Result<()> {
+pub(super) async fn run(args: &Args, shipped: &Path) -> Result<()> {
     let telling = Telling::new();
+    let play = async {
+        if args.install {
+            play_install(&telling, args, shipped).await
+        } else {
+            play(&telling, args, shipped).await
+        }
+    };
     let played = tokio::select! {
-        played = play(&telling, args, controller) => played,
+        played = play => played,
         stopped = told_to_stop() => return stopped,
     };
     if let Err(error) = &played {
@@ -35,15 +42,7 @@ async fn play(telling: &Telling, args: &Args, controller: &Path) -> Result<()> {
     if chosen.is_empty() {
         bail!("no scenario has such a name; there are: {}", scenarios::names());
     }
-    telling.chapter("Starting Kubernetes with two real nodes");
-    let place = std::path::absolute(&args.dir)?;
-    let nodes = RealNodes::up(&place, &place.join(IMAGES), Some(controller.to_owned())).await?;
-    // The scenarios share it until the process ends.
-    let nodes: &'static RealNodes = Box::leak(Box::new(nodes));
-    let version = nodes.bed().client().await?.apiserver_version().await?.git_version;
-    telling
-        .line("nodes", &format!("cella-1 and cellb-1 are ready: kubelet {version}, containerd, kube-proxy"));
-
+    let nodes = start(telling, args, &[], Some(controller)).await?;
     let mut report = Report::default();
     let mut failed = Vec::new();
     for Scenario { name, tells, .. } in &chosen {
@@ -62,15 +61,49 @@ async fn play(telling: &Telling, args: &Args, controller: &Path) -> Result<()> {
         // What comes next starts with a controller and both kubelets, whatever happened.
         scenarios::restore(nodes).await?;
     }
+    tell(telling, args, report)?;
+    if !failed.is_empty() {
+        bail!("{} of {} scenarios failed: {}", failed.len(), chosen.len(), failed.join(", "));
+    }
+    Ok(())
+}
+
+/// A cluster in which nothing of Cafe is but its image, on every node.
+async fn play_install(telling: &Telling, args: &Args, image: &Path) -> Result<()> {
+    let nodes = start(telling, args, &[image], None).await?;
+    let began = telling.elapsed();
+    let outcome = install::play(telling, nodes).await?;
+    let mut report = Report::default();
+    report.add("install", telling.elapsed() - began, Ok(outcome));
+    tell(telling, args, report)
+}
+
+async fn start(
+    telling: &Telling,
+    args: &Args,
+    more: &[&Path],
+    controller: Option<&Path>,
+) -> Result<&'static RealNodes> {
+    telling.chapter("Starting Kubernetes with two real nodes");
+    let place = std::path::absolute(&args.dir)?;
+    let images = place.join(IMAGES);
+    let images = [&[images.as_path()], more].concat();
+    let nodes = RealNodes::up(&place, &images, controller.map(Path::to_owned)).await?;
+    // The scenarios share it until the process ends.
+    let nodes: &'static RealNodes = Box::leak(Box::new(nodes));
+    let version = nodes.bed().client().await?.apiserver_version().await?.git_version;
+    telling
+        .line("nodes", &format!("cella-1 and cellb-1 are ready: kubelet {version}, containerd, kube-proxy"));
+    Ok(nodes)
+}
+
+fn tell(telling: &Telling, args: &Args, mut report: Report) -> Result<()> {
     report.finish(telling.elapsed());
     telling.chapter("Summary");
     report.summary().lines().for_each(|line| telling.text(line));
     if let Some(out) = &args.out {
         let json = serde_json::to_vec_pretty(&report)?;
         std::fs::write(out, json).with_context(|| format!("cannot write {}", out.display()))?;
-    }
-    if !failed.is_empty() {
-        bail!("{} of {} scenarios failed: {}", failed.len(), chosen.len(), failed.join(", "));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Tells the controller what it was built from, for the metric `cafe_build_info`.
+//! Tells the programs what they were built from, for `--version` and the metric `cafe_build_info`.
 
 use std::process::Command;
 
