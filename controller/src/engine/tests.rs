@@ -246,8 +246,13 @@ fn until_livez(address: std::net::SocketAddr, says: &str) {
 #[test]
 fn liveness_ends_while_the_loop_is_blocked_and_comes_back_with_it() {
     let health = Arc::new(Health::patient(Duration::from_secs(1)));
-    let admin =
-        crate::admin::start("127.0.0.1:0".parse().unwrap(), Metrics::default(), health.clone()).unwrap();
+    let admin = crate::admin::start(
+        "127.0.0.1:0".parse().unwrap(),
+        Metrics::default(),
+        health.clone(),
+        Default::default(),
+    )
+    .unwrap();
     let turns = Arc::new(Mutex::new(()));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let held = turns.clone();

@@ -30,10 +30,7 @@ impl Story for Drained {
     }
 
     async fn play(web: &Workload) -> Result<()> {
-        let uid = |view: &View| {
-            let set = view.sets.iter().find(|set| set["metadata"]["name"] == SET);
-            set.map(|set| set["metadata"]["uid"].clone())
-        };
+        let uid = |view: &View| view.set(SET).and_then(|set| set.pointer("/metadata/uid")).cloned();
         let before = uid(&web.look().await?);
         web.api(Kind::Set).delete(SET, &DeleteParams::background()).await?;
         let again = |view: &View| {
