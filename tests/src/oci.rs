@@ -158,6 +158,8 @@ impl Archive {
             header.set_size(content.len() as u64);
             header.set_mode(*mode);
             header.set_mtime(self.modified);
+            header.set_uid(0);
+            header.set_gid(0);
             tar.append_data(&mut header, path, *content)?;
         }
         Ok(tar.into_inner()?)
