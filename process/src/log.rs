@@ -68,10 +68,11 @@ pub fn start(args: &LogArgs) -> Result<Level, LogError> {
 fn read(filter: &str) -> Result<EnvFilter, LogError> {
     let bad = |why: String| LogError::Filter { filter: filter.to_owned(), why };
     // A word that is no level is taken for the name of a module, which logs nothing at all.
-    let looks_like_level = |part: &str| {
-        !part.contains(['=', '[', ':', '_']) && part.parse::<tracing::level_filters::LevelFilter>().is_err()
+    let is_no_level = |part: &str| {
+        let is_word = !part.contains(['=', '[', ':', '_']);
+        part.is_empty() || is_word && part.parse::<tracing::level_filters::LevelFilter>().is_err()
     };
-    if let Some(part) = filter.split(',').map(str::trim).find(|part| looks_like_level(part)) {
+    if let Some(part) = filter.split(',').map(str::trim).find(|part| is_no_level(part)) {
         return Err(bad(format!("{part:?} is no level: error, warn, info, debug, trace or off")));
     }
     EnvFilter::try_new(filter).map_err(|error| bad(error.to_string()))
