@@ -165,11 +165,11 @@ impl<'a> ControlPlane<'a> {
             .arg(flag("root-ca-file", self.certificates.authority().display()))
             // Autoscalers look every 15 s by default, which is long for a test.
             .arg("--horizontal-pod-autoscaler-sync-period=1s");
-        if options.node_lifecycle {
+        if !options.node_lifecycle {
+            command.arg("--controllers=*,-node-lifecycle-controller");
+        } else if options.nodes > 0 {
             // Longer than a simulated kubelet takes to renew its lease, and much shorter than the default.
             command.arg("--node-monitor-grace-period=25s");
-        } else {
-            command.arg("--controllers=*,-node-lifecycle-controller");
         }
         command
     }

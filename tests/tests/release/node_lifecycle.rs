@@ -74,7 +74,7 @@ async fn pods_of_a_silent_node_are_replaced_once_and_its_return_kills_nothing_th
     silence(&client).await?;
     let serving = |view: &View| uids(view.pods().filter(|pod| pod.in_service()));
     let replaced = |view: &View| {
-        let going = uids(view.pods().filter(Pod::is_terminating));
+        let going = uids(view.pods().filter(|pod| pod.is_terminating()));
         going == lost && serving(view).len() == 6 && serving(view).is_disjoint(&lost)
     };
     let view = web
