@@ -355,8 +355,7 @@ async fn a_claim_that_is_refused_is_named_with_what_to_do() -> Result<()> {
             .iter()
             .all(|word| message.contains(word))
     };
-    let view = web.wait_until("told", told).await?;
-    assert_eq!(view.pods.len(), 1, "{}", view.message());
+    web.wait_until("told, and the other pod there", |view| told(view) && view.pods.len() == 1).await?;
     let raised =
         ["patch", "quota", "small", "--patch={\"spec\":{\"hard\":{\"persistentvolumeclaims\":\"2\"}}}"];
     let made = web.kubectl(&raised).await?;

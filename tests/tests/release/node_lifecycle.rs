@@ -26,7 +26,18 @@ fn leases(client: &Client) -> Api<Lease> {
     Api::namespaced(client.clone(), "kube-node-lease")
 }
 
-/// Takes the node's lease away from its kubelet, which stops and renews it no more.
+/// Whether nothing happens any more to these pods, whatever is asked for.
+async fn freeze(web: &Workload, uids: &BTreeSet<String>, frozen: bool) -> Result<()> {
+    let lost = Patch::Merge(
+        json!({ "metadata": { "annotations": { "sim.cafe.dev/lost": frozen.then_some("true") } } }),
+    );
+    for pod in web.look().await?.pods().filter(|pod| uids.contains(pod.uid())) {
+        web.api(Kind::Pod).patch(pod.name(), &PatchParams::default(), &lost).await?;
+    }
+    Ok(())
+}
+
+/// Takes the node's lease away from its kubelet, which renews it no more.
 async fn silence(client: &Client) -> Result<()> {
     let other = json!({ "spec": { "holderIdentity": "nobody", "leaseDurationSeconds": 100_000 } });
     leases(client).patch(NODE, &PatchParams::default(), &Patch::Merge(other)).await?;
@@ -71,6 +82,7 @@ async fn pods_of_a_silent_node_are_replaced_once_and_its_return_kills_nothing_th
     let web = Workload::install(bed, "silent", &manifest()).await?;
     let (before, lost) = (ever(&web), on_node(&web.look().await?));
     ensure!(!lost.is_empty(), "no pod runs on {NODE}");
+    freeze(&web, &lost, true).await?;
     silence(&client).await?;
     let serving = |view: &View| uids(view.pods().filter(|pod| pod.in_service()));
     let replaced = |view: &View| {
@@ -84,6 +96,7 @@ async fn pods_of_a_silent_node_are_replaced_once_and_its_return_kills_nothing_th
     let survivors = serving(&view);
     assert_eq!(view.pods.len(), 6 + lost.len());
     come_back(&client).await?;
+    freeze(&web, &lost, false).await?;
     let view = web.wait_until("whole again", |view| view.is_settled() && view.pods.len() == 6).await?;
     assert_eq!(serving(&view), survivors, "a pod that served is gone");
     assert_eq!(ever(&web).len(), before.len() + lost.len(), "each lost pod is replaced once");
