@@ -155,8 +155,11 @@ impl Figures {
         for result in ["clean", "timeout"] {
             drop(self.drain.get_or_create(&[("result", result)]));
         }
-        for result in ["ok", "superseded", "lost", "refused"] {
-            drop(self.pod_updates.get_or_create(&[("mode", "in_place"), ("result", result)]));
+        // From 0 on: an increase from nothing is none to an alert.
+        for mode in ["in_place", "recreate", "metadata"] {
+            for result in ["ok", "superseded", "lost", "refused"] {
+                drop(self.pod_updates.get_or_create(&[("mode", mode), ("result", result)]));
+            }
         }
     }
 

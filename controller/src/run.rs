@@ -57,7 +57,11 @@ pub(crate) async fn run(args: RunArgs, level: Level) -> anyhow::Result<()> {
     let (claim, election) = elect(&args, &client, stopped);
     let client = client::of_claim_holder(&settings, claim.clone())?;
 
-    let scope = watch::Scope { namespaces: args.watch_namespaces, nodes: sees_nodes };
+    let mut namespaces = args.watch_namespaces;
+    // One that is named twice is watched once.
+    namespaces.sort_unstable();
+    namespaces.dedup();
+    let scope = watch::Scope { namespaces, nodes: sees_nodes };
     let engine = Engine::new(Parts {
         frames: watch::all(&client, &scope, streaming),
         reporter: Reporter::new(client.clone(), args.identity.clone()),

@@ -12,12 +12,10 @@ use kube::{Client, Config};
 use rustls::CertificateError;
 use tokio::time::Instant;
 
-use crate::{PAUSE, SETTLING};
+use crate::{ANSWER_TIMEOUT, PAUSE, SETTLING};
 
 /// How long a connection may take to come about: shorter than a call, so that its error is the one reported.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the first answer may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +112,7 @@ impl Settings {
                     "the API server {server} does not accept the credentials of the {place} ({}): renew the token or client certificate there",
                     status.message
                 )),
+                408 | 429 => Trouble { what: self.silence(&status.message), passes: true },
                 code @ 400..=499 => lasting(format!(
                     "what answers at {server} is no API server, or forbids even its version ({code} {}): correct the server of the {place}",
                     status.message

@@ -69,6 +69,12 @@ pub async fn require(client: &Client) -> Result<(), DefinitionsError> {
             Ok(lacking) if lacking.is_empty() => return Ok(()),
             Ok(lacking) => DefinitionsError::Older(told(&lacking)),
             Err(kube::Error::Api(status)) if status.is_not_found() => DefinitionsError::NotServed,
+            // A server that is busy or starting answers the next time.
+            Err(error) if !is_hidden(&error) && Instant::now() < end => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "waits for the OpenAPI document");
+                tokio::time::sleep(PAUSE * 4).await;
+                continue;
+            }
             Err(error) => {
                 // Some clusters hide it. The schema is then what the installation says.
                 let error = &error as &dyn std::error::Error;
@@ -85,6 +91,11 @@ pub async fn require(client: &Client) -> Result<(), DefinitionsError> {
         tracing::warn!(problem = %error, "waits for the definitions");
         tokio::time::sleep(PAUSE * 4).await;
     }
+}
+
+/// Whether the server does not show the document to this client, now or later.
+fn is_hidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403))
 }
 
 async fn look(client: &Client) -> kube::Result<Vec<String>> {

@@ -15,5 +15,7 @@ use std::time::Duration;
 
 /// How long what was changed in the cluster a moment ago (a role, a definition) may take until its API server knows of it.
 const SETTLING: Duration = Duration::from_secs(15);
+/// How long one answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks at what may still settle.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -13,7 +13,7 @@ use kube::api::{Api, PostParams};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::{PAUSE, SETTLING};
+use crate::{ANSWER_TIMEOUT, PAUSE, SETTLING};
 
 /// Questions on their way at once.
 const AT_ONCE: usize = 16;
@@ -42,6 +42,11 @@ pub enum RightsError {
     /// The API server does not say.
     #[error("cannot ask the API server for this account's rights (SelfSubjectAccessReview)")]
     Ask(#[from] Box<kube::Error>),
+    /// It does not answer.
+    #[error(
+        "the API server does not answer a question about this account's rights (SelfSubjectAccessReview)"
+    )]
+    Silence,
     /// A table of rules is none.
     #[error("the rules of this binary cannot be read: a bug")]
     Rules(#[from] serde_saphyr::Error),
@@ -104,7 +109,9 @@ fn pairs<A: Clone, B: Clone>(a: &[A], b: &[B]) -> Vec<(A, B)> {
 pub async fn missing(client: &Client, rights: Vec<Right>) -> Result<Vec<Right>, RightsError> {
     let api: &Api<SelfSubjectAccessReview> = &Api::all(client.clone());
     let ask = |right: Right| async move {
-        let answer = api.create(&PostParams::default(), &question(&right)).await.map_err(Box::new)?;
+        let (post, question) = (PostParams::default(), question(&right));
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, api.create(&post, &question)).await;
+        let answer = answer.map_err(|_| RightsError::Silence)?.map_err(Box::new)?;
         let allowed = answer.status.is_some_and(|status| status.allowed);
         Ok((!allowed).then_some(right))
     };
@@ -118,17 +125,42 @@ pub async fn missing(client: &Client, rights: Vec<Right>) -> Result<Vec<Right>, 
 /// Some are missing for good: each is named.
 pub async fn require(client: &Client, program: &str, rights: Vec<Right>) -> Result<(), RightsError> {
     let end = Instant::now() + SETTLING;
-    let mut rights = missing(client, rights).await?;
-    while !rights.is_empty() {
-        if Instant::now() >= end {
-            let user = who_am_i(client).await.unwrap_or_else(|| "USER".to_owned());
-            return Err(RightsError::Missing(Lack { program: program.to_owned(), user, rights }));
+    let mut rights = rights;
+    loop {
+        match missing(client, rights.clone()).await {
+            Ok(lacking) if lacking.is_empty() => return Ok(()),
+            Ok(lacking) if Instant::now() >= end => {
+                let user = who_am_i(client).await.unwrap_or_else(|| "USER".to_owned());
+                return Err(RightsError::Missing(Lack {
+                    program: program.to_owned(),
+                    user,
+                    rights: lacking,
+                }));
+            }
+            Ok(lacking) => {
+                tracing::warn!(missing = lacking.len(), "waits for rights that its account lacks");
+                rights = lacking;
+            }
+            // Not even the question is allowed: what is missing shows where it is needed.
+            Err(RightsError::Ask(error)) if is_forbidden(&error) => {
+                tracing::warn!(error = &*error as &dyn std::error::Error, "cannot ask which rights it has");
+                return Ok(());
+            }
+            // A server that is busy or starting answers the next time.
+            Err(error) if Instant::now() >= end => return Err(error),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "waits for an answer about its rights"
+                );
+            }
         }
-        tracing::warn!(missing = rights.len(), "waits for rights that its account lacks");
         tokio::time::sleep(PAUSE * 4).await;
-        rights = missing(client, rights).await?;
     }
-    Ok(())
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 fn question(right: &Right) -> SelfSubjectAccessReview {

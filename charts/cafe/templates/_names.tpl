@@ -20,7 +20,7 @@
 
 {{- define "cafe.labels" -}}
 app.kubernetes.io/name: cafe
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: cafe
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -32,7 +32,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- define "cafe.selector" -}}
 app.kubernetes.io/name: cafe
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "cafe.image" -}}

@@ -5,7 +5,7 @@
 mod simulator;
 
 use cafe_crds::{
-    deployment::{Strategy, UpgradeType},
+    deployment::{ReleaseState, Strategy, UpgradeType},
     intstr::IntOrPercent::Int,
 };
 use cafe_planner::{identity::Uid, set::Action};
@@ -59,4 +59,16 @@ fn the_other_units_go_on_also_under_a_controller_that_knows_nothing_of_it_yet() 
         cluster.settle();
         assert_eq!(cluster.updated()[1..], [3, 3], "{}", cluster.story());
     }
+}
+
+#[test]
+fn a_pause_holds_although_a_unit_that_goes_cannot_be_told_of_it() {
+    let mut cluster = releasing();
+    cluster.run_until("a pod is reserved", |c| c.sets.iter().any(|set| !set.journal.is_empty()));
+    delete(&mut cluster, 0);
+    cluster.deployment.spec.strategy.pause = Some(true);
+    cluster.deployment.generation += 1;
+    cluster.settle();
+    let release = cluster.deployment.status.release.as_ref().unwrap();
+    assert_eq!(release.state, ReleaseState::Paused, "{}", cluster.story());
 }

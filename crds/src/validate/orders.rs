@@ -19,11 +19,17 @@ pub(super) fn judge(old: &CafeDeployment, new: &CafeDeployment, verdict: &mut Ve
         retry(release, revision, verdict);
     }
     if let Some(order) = orders.rollback.filter(|_| before.rollback != orders.rollback) {
-        for (field, revision) in [("abandon", order.abandon), ("to", order.to)] {
-            if revision > newest(release) {
-                let message = format!("there is no revision {revision}: the newest is {}", newest(release));
-                verdict.refuse(format!("spec.release.rollback.{field}"), message);
-            }
+        let known = newest(release);
+        if order.abandon > known {
+            let message = format!("there is no revision {}: the newest is {known}", order.abandon);
+            verdict.refuse("spec.release.rollback.abandon", message);
+        }
+        // History may keep a newer one than the status names, after a way back that the template has followed.
+        if order.to > known {
+            verdict.warn(format!(
+                "spec.release.rollback.to {}: the newest that status.release names is {known}; `kubectl get cafer` lists all",
+                order.to
+            ));
         }
     }
 }
@@ -212,11 +218,19 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_to_a_revision_that_does_not_exist_is_refused() {
-        let found = judged(&release("Executing", None), &json!({ "rollback": { "abandon": 7, "to": 8 } }));
+    fn a_rollback_from_a_revision_that_does_not_exist_is_refused_and_to_an_unknown_one_warned_of() {
+        let found = judged(&release("Executing", None), &json!({ "rollback": { "abandon": 8, "to": 9 } }));
         let fields: Vec<&str> = found.problems.iter().map(|p| p.field.as_str()).collect();
-        assert_eq!(fields, ["spec.release.rollback.to"]);
+        assert_eq!(fields, ["spec.release.rollback.abandon"]);
         assert!(found.problems[0].message.contains("the newest is 7"), "{found:?}");
+        assert!(found.warnings.iter().any(|w| w.contains("rollback.to 9")), "{found:?}");
+    }
+
+    #[test]
+    fn after_a_way_back_that_the_template_has_followed_the_revision_that_was_left_may_be_served_again() {
+        let mut back = release("Completed", None);
+        (back["rollback"], back["revision"]) = (json!(true), json!(6));
+        assert!(judged(&back, &json!({ "rollback": { "abandon": 6, "to": 7 } })).problems.is_empty());
     }
 
     #[test]

@@ -145,6 +145,28 @@ fn only_our_own_finalizer_may_be_taken_off_and_only_by_name() {
 }
 
 #[test]
+fn taking_the_last_finalizer_off_what_is_being_deleted_is_its_deletion_and_no_empty_write() {
+    let patch = json!([
+        { "op": "test", "path": "/metadata/uid", "value": "s" },
+        { "op": "replace", "path": "/metadata/resourceVersion", "value": "1" },
+        { "op": "test", "path": "/metadata/finalizers/0", "value": "cafe.dev/drain" },
+        { "op": "remove", "path": "/metadata/finalizers/0" },
+    ]);
+    let stays = set(1, &json!([]));
+    let mut goes = stays.clone();
+    goes.pointer_mut("/metadata").unwrap().as_object_mut().unwrap().extend([
+        ("deletionTimestamp".to_owned(), json!("2026-01-01T00:00:00Z")),
+        ("deletionGracePeriodSeconds".to_owned(), json!(0)),
+    ]);
+    // The answer has the version that the write was made on.
+    let created = line("create", "inplacesets", "s", &json!({}), &stays);
+    let report = judge(&[created.clone(), line("patch", "inplacesets", "s", &patch, &goes)]);
+    assert_eq!(found(&report), [""; 0]);
+    let report = judge(&[created, line("patch", "inplacesets", "s", &patch, &stays)]);
+    assert_eq!(found(&report).len(), 1, "{:?}", found(&report));
+}
+
+#[test]
 fn writes_of_others_are_not_ours_to_answer_for() {
     let mut lines = update();
     lines.truncate(2);

@@ -12,9 +12,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// The path of requests that are held.
 pub(super) const HELD: &str = "/hold";
-/// The path of requests that take a moment.
+/// The path of requests that take a moment, which is longer than a protector takes to answer without waiting for them.
 pub(super) const WORK: &str = "/work";
-const MOMENT: Duration = Duration::from_millis(20);
+const MOMENT: Duration = Duration::from_millis(150);
 
 /// A server at one address. It stops at once and in the middle of its requests: the worst way to stop.
 #[derive(Debug)]

@@ -11,7 +11,9 @@ mod story;
 mod sweep;
 
 use anyhow::Result;
-use stories::{bereft, create, protector, recreate, release, rename, rollback, scale_in, supersede, volumes};
+use stories::{
+    bereft, create, drained, protector, recreate, release, rename, rollback, scale_in, supersede, volumes,
+};
 use sweep::sweep;
 
 #[tokio::test]
@@ -65,4 +67,10 @@ async fn a_unit_is_replaced_at_a_gate_whatever_write_the_controller_dies_at() ->
 async fn volumes_stay_with_their_places_and_go_with_those_scaled_away_whatever_write_the_controller_dies_at()
 -> Result<()> {
     sweep::<volumes::Volumes>().await
+}
+
+#[tokio::test]
+async fn a_unit_is_drained_before_it_is_deleted_and_made_again_whatever_write_the_controller_dies_at()
+-> Result<()> {
+    sweep::<drained::Drained>().await
 }

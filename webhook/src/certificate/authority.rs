@@ -97,6 +97,11 @@ pub(crate) fn next(
     Ok(None)
 }
 
+/// Whether what the Secret holds can be read: nobody is told to trust it otherwise.
+pub(crate) fn is_whole(store: &Store) -> bool {
+    read(store).is_ok()
+}
+
 /// Two thirds of its life are over.
 fn is_old(from: i64, until: i64, now: i64) -> bool {
     (now - from).saturating_mul(3) >= (until - from).saturating_mul(2)
@@ -238,6 +243,20 @@ mod tests {
         assert_eq!(made(Some(&first), true, 3600), None);
         let broken = Store { key: "none".into(), ..first };
         assert!(made(Some(&broken), true, 3600).is_some());
+    }
+
+    #[test]
+    fn when_the_secret_is_damaged_the_old_authority_is_trusted_on() {
+        let first = made(None, false, 0).unwrap();
+        for broken in [
+            Store { authority_key: "none".into(), ..first.clone() },
+            Store { bundle: "none".into(), ..first.clone() },
+        ] {
+            assert!(is_whole(&first) && !is_whole(&broken));
+            let around = Around { published: None, trusted: &first.bundle, served: Some(&first) };
+            let second = next(Some(&broken), &names(), around, at(1000)).unwrap().unwrap();
+            assert_eq!((split(&second.bundle).len(), &second.certificate), (2, &first.certificate));
+        }
     }
 
     #[test]

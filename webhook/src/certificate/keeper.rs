@@ -103,7 +103,7 @@ impl Keeper {
         let store = found.as_ref().map(stored);
         // Whom to trust is told before anything is served that asks for it.
         let is_published = match &store {
-            Some(store) if !store.bundle.is_empty() => self.publish(&store.bundle).await?,
+            Some(store) if authority::is_whole(store) => self.publish(&store.bundle).await?,
             _ => false,
         };
         let bundle = store.as_ref().map_or("", |store| store.bundle.as_str());

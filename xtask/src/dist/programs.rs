@@ -93,11 +93,18 @@ impl Places {
 
     /// A folder whose name has got into the file.
     fn named_in(&self, content: &[u8]) -> Option<&Path> {
-        let has = |path: &Path| {
-            let name = path.as_os_str().as_encoded_bytes();
-            content.windows(name.len()).any(|window| window == name)
+        // At the beginning of a path only: `/src` is a part of many others.
+        let begins = |at: usize| {
+            let before = at.checked_sub(1).and_then(|at| content.get(at));
+            before.is_none_or(|byte| !byte.is_ascii_alphanumeric() && !b"._-/".contains(byte))
         };
-        self.0.iter().map(|(from, _)| from.as_path()).find(|from| has(from))
+        let has = |path: &Path| {
+            let name = [path.as_os_str().as_encoded_bytes(), b"/"].concat();
+            content.windows(name.len()).enumerate().any(|(at, window)| window == name && begins(at))
+        };
+        // What is called the same afterwards tells nothing.
+        let others = self.0.iter().filter(|(from, to)| from != Path::new(to));
+        others.map(|(from, _)| from.as_path()).find(|from| has(from))
     }
 }
 
@@ -109,7 +116,9 @@ mod tests {
     fn a_program_that_names_the_folder_it_was_built_in_is_found() {
         let places =
             Places(vec![(PathBuf::from("/home/ann/.cargo"), "/cargo"), (PathBuf::from("/src"), "/cafe")]);
-        assert_eq!(places.named_in(b"panicked at /cargo/registry/x.rs"), None);
+        assert_eq!(places.named_in(b"panicked at /cargo/registry/src/x.rs"), None);
+        assert_eq!(places.named_in(b"panicked at /src/x.rs"), Some(Path::new("/src")));
+        assert_eq!(Places(vec![(PathBuf::from("/cargo"), "/cargo")]).named_in(b"\0/cargo/x.rs"), None);
         assert_eq!(places.named_in(b"\0/home/ann/.cargo/registry/x.rs"), Some(Path::new("/home/ann/.cargo")));
     }
 }

@@ -113,7 +113,7 @@ async fn hold(telling: &Telling, args: &Args) -> Result<()> {
     telling.chapter("Left running until Ctrl-C");
     let bed = args.dir.join(BED);
     telling.text("Enter it from another root shell:");
-    telling.text("  nsenter --all --target $(pgrep --newest --full 'e2e --inside')");
+    telling.text("  nsenter --all --target $(pgrep --newest --full 'e2e .*--inside')");
     telling.text(&format!("  export KUBECONFIG={}", bed.join("admin.kubeconfig").display()));
     told_to_stop().await
 }

@@ -167,6 +167,7 @@ fn retire(s: &Snapshot<'_>, view: &UnitView<'_>, step: &Step<'_>, room: &mut i32
     let strategy = UpdateStrategy {
         partition: IntOrPercent::Int(if step.has_gates() { MOST_REPLICAS } else { 0 }),
         max_unavailable: IntOrPercent::Int(0),
+        paused: step.is_held(s),
         ..set.spec.update_strategy.clone()
     };
     let replicas = shrink(view, 0, room);

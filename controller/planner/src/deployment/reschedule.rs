@@ -42,7 +42,7 @@ pub fn plan(s: &Snapshot<'_>, sizes: &Allocation, plan: &mut Plan) {
     if let Some(next) = s.units.iter().filter_map(|u| u.census.next_unschedulable(due)).min() {
         plan.wake.at_wall(s.now, Seconds(next.0.saturating_add(i64::from(auto.initial_delay_seconds))));
     }
-    if s.blind {
+    if s.blind || s.others.overlaps.is_some() {
         return;
     }
     let survey = Survey::of(s);

@@ -103,14 +103,15 @@ impl Step<'_> {
         self.release.state == ReleaseState::Aborted
     }
 
-    /// Whether every InPlaceSet knows of the pause: from then on no further pod is started.
+    /// Whether every InPlaceSet knows of the pause: from then on no further pod is started. One that is being deleted is told nothing
+    /// any more, and starts nothing.
     #[must_use]
     pub fn is_paused(&self, s: &Snapshot<'_>) -> bool {
         let knows = |u: &UnitView<'_>| {
             let acknowledged = u.set.status.observed_generation == Some(u.set.generation);
             !u.busy && u.set.spec.update_strategy.paused && acknowledged
         };
-        s.paused() && self.kind != Kind::Rollback && s.units.iter().all(knows)
+        s.paused() && self.kind != Kind::Rollback && s.units.iter().filter(|u| !u.set.deleting).all(knows)
     }
 
     /// Pods of a unit that may be at the target now. While a group has failed no new pod is born at what fails.

@@ -260,8 +260,7 @@ pub fn write(s: &Snapshot<'_>, journal: &Journal, plan: &mut Plan) {
     let settled = c.updated_available == c.replicas || c.available == s.set.spec.replicas;
     let urgent = journal.due || status.observed_generation != s.set.status.observed_generation || settled;
     if urgent || s.now.mono >= next_write(s) {
-        let status = InPlaceSetStatus { in_flight: in_flight(journal), ..status };
-        plan.actions.push(Action::WriteStatus { rv: s.set.rv, status: Box::new(status) });
+        push(s, journal, status, plan);
     } else {
         plan.wake.at(next_write(s));
     }
@@ -274,9 +273,18 @@ pub fn acknowledge(s: &Snapshot<'_>, plan: &mut Plan) {
     let next: Vec<Entry> = s.set.journal.iter().filter(stays).copied().collect();
     let is_news = s.set.status.observed_generation != Some(s.set.generation) || next != s.set.journal;
     if is_news && !s.busy {
-        let status = status(s, &Journal { next, ..Journal::default() }, plan);
-        plan.actions.push(Action::WriteStatus { rv: s.set.rv, status: Box::new(status) });
+        let journal = Journal { next, ..Journal::default() };
+        // Its revision may have gone before it.
+        let update_revision = s.set.status.update_revision.clone();
+        let status = InPlaceSetStatus { update_revision, ..status(s, &journal, plan) };
+        push(s, &journal, status, plan);
     }
+}
+
+/// Writes the status, with the journal as text.
+fn push(s: &Snapshot<'_>, journal: &Journal, status: InPlaceSetStatus, plan: &mut Plan) {
+    let status = InPlaceSetStatus { in_flight: in_flight(journal), ..status };
+    plan.actions.push(Action::WriteStatus { rv: s.set.rv, status: Box::new(status) });
 }
 
 /// When a write that is not urgent may follow the last one.

@@ -66,7 +66,7 @@ pub fn line(text: &[u8], is_ours: impl Fn(&str) -> bool) -> Result<Option<Line>,
     let accepted = (200..300).contains(&code);
     let answer = event.get("responseObject").filter(|o| accepted && self::text(o, "/kind") != "Status");
     let body = event.get("requestObject");
-    let write = Write {
+    let mut write = Write {
         received,
         client: shared(&client(&event)),
         ours: is_ours(of("/user/username")),
@@ -81,6 +81,10 @@ pub fn line(text: &[u8], is_ours: impl Fn(&str) -> bool) -> Result<Option<Line>,
     };
     let shows = matches!(of("/objectRef/subresource"), "" | "status") && accepted;
     let object = if shows { after(&write, answer, body) } else { None };
+    // Whoever takes the last finalizer off what is being deleted deletes it: the answer still has the version before.
+    if matches!(object, Some(Event::Gone(..))) {
+        write.verb = Verb::Delete;
+    }
     Ok(Some(Line { received, answered, write, object, shows_object: shows }))
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod bereft;
 pub(crate) mod create;
+pub(crate) mod drained;
 pub(crate) mod protector;
 pub(crate) mod recreate;
 pub(crate) mod release;
