@@ -1,7 +1,7 @@
 //! The controller dies at every write of every reference story, before the write leaves and after it was carried out,
 //! and its successor ends the story as if nothing had been.
 //!
-//! `CAFE_CRASH=release:17:before` plays one case, `CAFE_CRASH=release` tells the writes of one story.
+//! `CAFE_CRASH=all` plays both sides of each write, `CAFE_CRASH=release:17:before` one case, `CAFE_CRASH=release` tells the writes of one story.
 #![allow(clippy::unwrap_used)]
 
 mod case;
