@@ -12,6 +12,12 @@ use tokio::time::Instant;
 
 use crate::{PAUSE, SETTLING};
 
+/// The definitions that this program was built with. Their text is a tenth of the code that would generate them.
+const OURS: [&str; 3] = [
+    include_str!("../../charts/cafe/files/crds/cafedeployments.yaml"),
+    include_str!("../../charts/cafe/files/crds/cafereleases.yaml"),
+    include_str!("../../charts/cafe/files/crds/inplacesets.yaml"),
+];
 /// How many missing fields are named.
 const NAMED: usize = 8;
 
@@ -40,6 +46,34 @@ struct Schema {
     items: Option<Box<Schema>>,
     #[serde(default, rename = "x-kubernetes-group-version-kind")]
     kinds: Vec<Kind>,
+}
+
+#[derive(Deserialize)]
+struct Definition {
+    spec: DefinitionSpec,
+}
+
+#[derive(Deserialize)]
+struct DefinitionSpec {
+    names: Names,
+    versions: Vec<Version>,
+}
+
+#[derive(Deserialize)]
+struct Names {
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    name: String,
+    schema: Validation,
+}
+
+#[derive(Deserialize)]
+struct Validation {
+    #[serde(rename = "openAPIV3Schema")]
+    schema: Schema,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,14 +142,16 @@ async fn look(client: &Client) -> kube::Result<Vec<String>> {
 /// Every field of ours that the document does not have. Only the highest of a branch that is missing is named.
 fn lacking(document: &Document) -> Vec<String> {
     let mut missing = Vec::new();
-    for definition in cafe_crds::generate::definitions() {
-        let kind = &definition.spec.names.kind;
+    for text in OURS {
+        let Ok(Definition { spec }) = serde_saphyr::from_str(text) else {
+            missing.push("readable definitions in this program (a bug)".to_owned());
+            continue;
+        };
+        let kind = &spec.names.kind;
         let is_it = |schema: &&Schema| schema.kinds.iter().any(|k| k.group == GROUP && k.kind == *kind);
         let schemas = || document.components.schemas.values();
-        let version = definition.spec.versions.into_iter().find(|v| v.name == VERSION);
-        let wanted = version.and_then(|v| v.schema?.open_api_v3_schema);
-        let wanted = wanted.and_then(|s| serde_json::from_value(serde_json::to_value(s).ok()?).ok());
-        let wanted: Schema = wanted.unwrap_or_default();
+        let version = spec.versions.into_iter().find(|v| v.name == VERSION);
+        let wanted = version.map(|v| v.schema.schema).unwrap_or_default();
         match schemas().find(is_it) {
             Some(found) => compare(kind, &wanted, found, &mut missing),
             None => missing.push(kind.clone()),

@@ -59,8 +59,19 @@ impl App {
     /// Ends at once, and serves again.
     pub(super) async fn restart(&mut self) -> Result<()> {
         self.stop().await;
-        *self = Self::start(self.address).await?;
-        Ok(())
+        let end = tokio::time::Instant::now() + Duration::from_secs(10);
+        loop {
+            match Self::start(self.address).await {
+                Ok(app) => *self = app,
+                // Requests that were cut off close their sockets a moment later.
+                Err(_) if tokio::time::Instant::now() < end => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            return Ok(());
+        }
     }
 
     /// Ends at once.
