@@ -1,18 +1,12 @@
 //! The controller is killed in the middle of its work and started again. The tests take turns: there is one controller.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use cafe_tests::scenario::{View, Workload, bed, merge, web};
 use serde_json::json;
 use tokio::sync::Mutex;
 
 static ALONE: Mutex<()> = Mutex::const_new(());
-
-fn is_at_work(view: &View) -> bool {
-    view.pods().any(|pod| pod.drain().is_some())
-}
 
 async fn kill_and_start() -> Result<()> {
     let bed = bed().await?;
@@ -30,21 +24,12 @@ async fn killed_three_times_inside_a_group_it_goes_on_where_it_was() -> Result<(
     web.confirm("2/1").await?;
     let mut done = 2;
     for _ in 0..3 {
-        let on = |view: &View| view.group() == 2 && is_at_work(view) && view.serving_in_all("v2") >= done;
+        let on = |view: &View| view.group() == 2 && view.is_at_work() && view.serving_in_all("v2") >= done;
         let view = web.wait_until("at work in group 2", on).await?;
         done = (view.serving_in_all("v2") + 1).min(4);
         kill_and_start().await?;
     }
-    let view = web.wait_for_gate("2/2").await?;
-    assert_eq!(view.serving("v2"), BTreeMap::from([("CellA", 3), ("CellB", 3)]));
-    web.confirm("2/all").await?;
-    let view = web.wait_until_settled().await?;
-    assert_eq!(view.identities(), before);
-    assert!(view.pods().all(|pod| pod.restarts() == 1), "no pod is started twice");
-    let verdict = web.finish().await?;
-    assert!(verdict.most_out <= 2, "{} pods were out", verdict.most_out);
-    assert_eq!(verdict.drains.values().sum::<usize>(), 10, "no pod is drained twice: {:?}", verdict.drains);
-    Ok(())
+    web.finish_from_group_two(&before).await
 }
 
 #[tokio::test]

@@ -43,6 +43,12 @@ impl View {
         self.kept().into_iter().map(Revision::number).collect()
     }
 
+    /// Whether a pod is being drained.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        self.pods().any(|pod| pod.drain().is_some())
+    }
+
     /// The pod of this name.
     #[must_use]
     pub fn pod(&self, name: &str) -> Option<Pod<'_>> {

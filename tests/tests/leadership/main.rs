@@ -3,18 +3,12 @@
 
 mod ground;
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use cafe_tests::bed::audit::Entry;
 use cafe_tests::scenario::{View, Workload, web};
 use ground::{Ground, Replica};
 use jiff::Timestamp;
 use serde_json::Value;
-
-fn is_at_work(view: &View) -> bool {
-    view.pods().any(|pod| pod.drain().is_some())
-}
 
 fn has_reserved(view: &View) -> bool {
     let reserved =
@@ -48,25 +42,18 @@ async fn a_leader_killed_in_the_middle_of_a_group_is_followed_and_no_pod_goes_ou
     web.release_with("v2", &[("restart", "300ms")]).await?;
     web.wait_for_gate("2/1").await?;
     web.confirm("2/1").await?;
-    web.wait_until("at work in group 2", |view| view.group() == 2 && is_at_work(view)).await?;
+    web.wait_until("at work in group 2", |view| view.group() == 2 && view.is_at_work()).await?;
     a.kill()?;
-    let view = web.wait_for_gate("2/2").await?;
-    assert_eq!(view.serving("v2"), BTreeMap::from([("CellA", 3), ("CellB", 3)]));
-    web.confirm("2/all").await?;
-    let view = web.wait_until_settled().await?;
-    assert_eq!(view.identities(), before);
-    assert!(view.pods().all(|pod| pod.restarts() == 1), "no pod is started twice");
-    let verdict = web.finish().await?;
-    assert!(verdict.most_out <= 2, "{} pods were out", verdict.most_out);
-    assert_eq!(verdict.drains.values().sum::<usize>(), 10, "no pod is drained twice: {:?}", verdict.drains);
-    Ok(())
+    web.finish_from_group_two(&before).await
 }
 
 #[tokio::test]
 async fn a_leader_that_was_frozen_writes_nothing_after_another_has_followed_it() -> Result<()> {
     let ground = Ground::take().await?;
     // Frozen between the reservation and the first write to a pod, or as near to it as a watch shows; then in the middle of a drain.
-    for (moment, is_moment) in [("reserved", has_reserved as fn(&View) -> bool), ("draining", is_at_work)] {
+    for (moment, is_moment) in
+        [("reserved", has_reserved as fn(&View) -> bool), ("draining", View::is_at_work)]
+    {
         let mut log = ground.bed.audit().at_end()?;
         let a = ground.start("a").await?;
         ground.until_led_by("a").await?;
@@ -109,7 +96,7 @@ async fn a_leader_that_is_told_to_stop_hands_over_without_a_wait_for_the_lease()
     let web = Workload::install(ground.bed, "handed", &web(6)).await?;
     web.release_with("v2", &[("restart", "300ms")]).await?;
     web.confirm("2/all").await?;
-    web.wait_until("at work", is_at_work).await?;
+    web.wait_until("at work", View::is_at_work).await?;
     a.terminate()?;
     a.until_ended().await?;
     ground.until_led_by("b").await?;

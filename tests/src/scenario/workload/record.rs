@@ -18,6 +18,26 @@ use crate::scenario::writes;
 const LOG_LINES: usize = 60;
 
 impl Workload {
+    /// Ends a release of ten pods over two cells whose controller died in group 2, and replays everything: each pod is the one it was,
+    /// was drained once and started again once, and no more than two were out.
+    ///
+    /// # Errors
+    /// When one of these is not so, or a rule was broken.
+    pub async fn finish_from_group_two(&self, before: &BTreeMap<String, (String, String)>) -> Result<()> {
+        let view = self.wait_for_gate("2/2").await?;
+        let served = view.serving("v2");
+        ensure!(served.values().eq(&[3, 3]), "after group 2 not three pods of each cell serve: {served:?}");
+        self.confirm("2/all").await?;
+        let view = self.wait_until_settled().await?;
+        ensure!(view.identities() == *before, "pods were replaced: {:?}, not {before:?}", view.identities());
+        ensure!(view.pods().all(|pod| pod.restarts() == 1), "not each pod was started again once");
+        let verdict = self.finish().await?;
+        ensure!(verdict.most_out <= 2, "{} pods were out", verdict.most_out);
+        let drains: usize = verdict.drains.values().sum();
+        ensure!(drains == 10, "{drains} drains of 10 pods: {:?}", verdict.drains);
+        Ok(())
+    }
+
     /// Replays everything that was seen.
     ///
     /// # Errors
