@@ -35,6 +35,12 @@ const TICK: u64 = 10_000;
 /// pods are then made once for many frames, and planning never takes more than a fifth of the thread.
 const LONG_PLAN: u128 = 100;
 
+/// A plan that took this long (microseconds) is not repeated for each of many answers: one plan serves several of them.
+const PLAN_WORTH_SHARING: u128 = 20;
+
+/// While so many writes are on their way, the API server has work for a millisecond, and the next plan may wait as long.
+const WRITES_PER_MS: usize = 4;
+
 /// The longest rest after a plan, in milliseconds.
 const LONGEST_REST: u64 = 50;
 
@@ -323,8 +329,8 @@ impl Engine {
     fn measured(&mut self, owner: Owner, waiting: Instant, started: Instant, now: Millis) {
         let took = started.elapsed();
         self.tally.planned(&self.world, owner, started.saturating_duration_since(waiting), took);
-        if took.as_micros() > LONG_PLAN {
-            let pause = u64::try_from(took.as_micros() * 4 / 1000).unwrap_or(0).clamp(1, LONGEST_REST);
+        let pause = rest(took.as_micros(), self.in_flight.len());
+        if pause > 0 {
             self.world.memory(owner).resting_until = Some(Millis(now.0 + pause));
         }
     }
@@ -382,4 +388,11 @@ impl Engine {
             Target::Proof(_) => self.world.memory(call.owner).proving = true,
         }
     }
+}
+
+/// How long an owner rests after a plan that took so long (microseconds), while so many writes are on their way, in milliseconds.
+fn rest(took: u128, in_flight: usize) -> u64 {
+    let long = if took > LONG_PLAN { (took * 4 / 1000).max(1) } else { 0 };
+    let busy = if took > PLAN_WORTH_SHARING { in_flight / WRITES_PER_MS } else { 0 };
+    u64::try_from(long).unwrap_or(LONGEST_REST).max(busy as u64).min(LONGEST_REST)
 }

@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// With --install: an archive that `cargo xtask dist` has made, instead of making one.
     #[arg(long, value_name = "FILE", requires = "install")]
     image: Option<PathBuf>,
+    /// Instead of building a controller: this one, such as `cargo xtask dist` has made.
+    #[arg(long, value_name = "FILE", conflicts_with = "install")]
+    controller: Option<PathBuf>,
     /// Leave everything running at the end, or after a failure, until Ctrl-C.
     #[arg(long)]
     keep: bool,
@@ -101,8 +104,11 @@ fn shipped(args: &Args, telling: &Telling, place: &Place) -> Result<Vec<String>>
         telling.line("image", &format!("is built: {}", archive.display()));
         return Ok(vec!["--install".to_owned(), "--inside".to_owned(), text(&archive)?]);
     }
-    let controller = controller::build(true)?;
-    telling.line("controller", "is built, as it ships");
+    let controller = match &args.controller {
+        Some(built) => std::path::absolute(built)?,
+        None => controller::build(true)?,
+    };
+    telling.line("controller", &format!("is built, as it ships: {}", controller.display()));
     let protector = controller::build_example(PROTECTOR)?;
     telling.line("protector", "is built: examples/protector-haproxy");
     let updates = ["--updates".to_owned(), args.updates.to_string()];

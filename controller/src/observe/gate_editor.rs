@@ -2,7 +2,7 @@
 //!
 //! There are many pods, so their managed fields are looked through as they are decoded, and nothing of them is stored but a name.
 
-use std::fmt;
+use std::{fmt, sync::LazyLock};
 
 use cafe_crds::names::{FIELD_MANAGER, GATE};
 use cafe_planner::Text;
@@ -57,13 +57,15 @@ struct Entry {
     fields_v1: OwnsGate,
 }
 
+/// What the condition is called in managed fields.
+static CONDITION: LazyLock<String> = LazyLock::new(|| format!("k:{{\"type\":\"{GATE}\"}}"));
+
 #[derive(Default)]
 struct OwnsGate(bool);
 
 impl<'de> Deserialize<'de> for OwnsGate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let condition = format!("k:{{\"type\":\"{GATE}\"}}");
-        Has(&["f:status", "f:conditions", &condition, "f:status"]).deserialize(deserializer).map(Self)
+        Has(&["f:status", "f:conditions", &CONDITION, "f:status"]).deserialize(deserializer).map(Self)
     }
 }
 

@@ -392,7 +392,7 @@ pub(super) fn uid_of(meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Obje
 }
 
 pub(super) fn unlink(
-    index: &mut std::collections::HashMap<Uid, std::collections::BTreeSet<Uid>>,
+    index: &mut foldhash::HashMap<Uid, std::collections::BTreeSet<Uid>>,
     owner: Uid,
     uid: Uid,
 ) {

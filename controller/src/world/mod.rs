@@ -18,7 +18,7 @@ mod tests;
 pub(crate) mod writes;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -32,6 +32,8 @@ use cafe_planner::{
     set::{Census, Set, claims::Claim},
     time::Millis,
 };
+
+use foldhash::{HashMap, HashSet};
 
 use crate::observe::{
     Interner, Labels,

@@ -303,15 +303,15 @@ pub(super) fn names_of_sets(d: &Deployment) -> impl Iterator<Item = Text> {
     units.map(|unit| set_name(&d.name, unit))
 }
 
-/// Whether the labels, most often those of the pod before, match the set's selector.
+/// Whether labels no longer match the selector of the set: asked once for those that pods share.
 pub(super) fn strays<'a>(record: &'a SetRecord) -> impl FnMut(&'a Labels) -> bool {
-    let mut last: Option<(&Labels, bool)> = None;
-    move |labels| match last {
-        Some((before, stray)) if Arc::ptr_eq(before, labels) => stray,
-        _ => {
-            let stray = !record.set.spec.selector.matches(labels.iter());
-            last = Some((labels, stray));
-            stray
+    let mut known: Vec<(&Labels, bool)> = Vec::new();
+    move |labels| {
+        if let Some((_, stray)) = known.iter().find(|(shared, _)| Arc::ptr_eq(shared, labels)) {
+            return *stray;
         }
+        let stray = !record.set.spec.selector.matches(labels.iter());
+        known.push((labels, stray));
+        stray
     }
 }

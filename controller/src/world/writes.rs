@@ -1,8 +1,7 @@
 //! What is on its way: an object with a write in flight is not decided about until its outcome is seen.
 
-use std::collections::HashMap;
-
 use cafe_planner::identity::Uid;
+use foldhash::HashMap;
 
 /// Why an object is not to be decided about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

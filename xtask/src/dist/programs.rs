@@ -26,32 +26,30 @@ pub(super) struct Program {
 /// Builds them in `target`, where nobody else builds.
 pub(super) fn build(source: &Source, target: &Path) -> Result<Vec<Program>> {
     let places = Places::of(source, target)?;
+    PROGRAMS.into_iter().map(|name| build_one(name, source, target, &places)).collect()
+}
+
+/// Each by itself: built together, both would carry what one of them needs of a crate that they share, HTTP/2 for example.
+fn build_one(name: &'static str, source: &Source, target: &Path, places: &Places) -> Result<Program> {
     let triple = triple();
     let mut build = cargo(source.root());
     build
-        .args(["build", "--release", "--locked", "--target", &triple, "--target-dir"])
+        .args(["build", "--release", "--locked", "--package", name, "--bin", name])
+        .args(["--target", &triple, "--target-dir"])
         .arg(target)
         .env("CARGO_ENCODED_RUSTFLAGS", places.rust_flags().join("\u{1f}"))
         .env("CFLAGS", places.c_flags())
         .env("CARGO_INCREMENTAL", "0")
         .env("SOURCE_DATE_EPOCH", source.epoch().to_string())
         .env("CAFE_REVISION", source.revision());
-    for program in PROGRAMS {
-        build.args(["--package", program, "--bin", program]);
+    ensure!(build.status().context("cannot run cargo")?.success(), "{name} does not compile");
+    let file = target.join(triple).join("release").join(name);
+    let content = fs::read(file).with_context(|| format!("cargo built no {name}"))?;
+    ensure!(content.len() <= MOST, "{name} has {} bytes, more than {MOST}", content.len());
+    if let Some(place) = places.named_in(&content) {
+        bail!("{name} names {}, where it was built: it would differ elsewhere", place.display());
     }
-    if !build.status().context("cannot run cargo")?.success() {
-        bail!("the programs do not compile");
-    }
-    let folder = target.join(triple).join("release");
-    let read = |name: &'static str| -> Result<Program> {
-        let content = fs::read(folder.join(name)).with_context(|| format!("cargo built no {name}"))?;
-        ensure!(content.len() <= MOST, "{name} has {} bytes, more than {MOST}", content.len());
-        if let Some(place) = places.named_in(&content) {
-            bail!("{name} names {}, where it was built: it would differ elsewhere", place.display());
-        }
-        Ok(Program { name, content })
-    };
-    PROGRAMS.into_iter().map(read).collect()
+    Ok(Program { name, content })
 }
 
 /// The C library is linked in: glibc does names without a shared library, and what the host has is what is tested.

@@ -77,14 +77,16 @@ pub fn tell(s: &Snapshot<'_>, plan: &mut Plan) {
 }
 
 fn stray(s: &Snapshot<'_>, view: &PodView<'_>) -> Option<Event> {
+    if !view.stray {
+        return None;
+    }
     let note = format!(
         "its labels no longer match the selector of InPlaceSet {}, which lets it go and replaces it; to have it back put the labels \
          back ({}), else delete it when it is of no use any more",
         s.set.name,
         s.set.spec.selector.as_query()
     );
-    let event = Event { once: view.pod.rv.to_string(), ..Event::warning(reason::CHILD_RELEASED, note) };
-    view.stray.then_some(event)
+    Some(Event { once: view.pod.rv.to_string(), ..Event::warning(reason::CHILD_RELEASED, note) })
 }
 
 fn unknown(s: &Snapshot<'_>, view: &PodView<'_>, known: &BTreeSet<RevisionHash>) -> Option<Event> {
