@@ -70,18 +70,15 @@ async fn release(telling: &Telling, play: &Play) -> Result<()> {
     Ok(())
 }
 
-/// New replicas of Cafe, the old ones gone, and nothing written to anything of the application. Then the leader goes.
+/// New replicas of Cafe, the old ones gone, and nothing written to anything of the application. Then the leader goes; at the end the
+/// version before the upgrade is back, as quietly.
 async fn upgrade(telling: &Telling, chart: &Chart, play: &Play) -> Result<()> {
     play.workload.release("v1").await?;
     let before = versions(&play.workload.wait_for_gate("3/1").await?);
     chart.upgrade().await?;
     let leader = chart.new_leader().await?;
-    let after = versions(&play.workload.look().await?);
-    ensure!(
-        before == after,
-        "the upgrade has written to the application:\nbefore {before:?}\nafter {after:?}"
-    );
-    telling.line("upgrade", &format!("{leader} leads; none of {} objects has changed", after.len()));
+    untouched("helm upgrade", &before, play).await?;
+    telling.line("upgrade", &format!("{leader} leads; none of {} objects has changed", before.len()));
 
     by_hand(play, "3/1").await?;
     play.workload.wait_until("draining", |view| view.pods().any(|pod| pod.drain().is_some())).await?;
@@ -91,7 +88,19 @@ async fn upgrade(telling: &Telling, chart: &Chart, play: &Play) -> Result<()> {
     ensure!(next != leader, "{leader} was deleted and still leads");
     telling.line("leader", &format!("{leader} was deleted in the middle of group 2; {next} has finished it"));
     by_hand(play, "3/2").await?;
-    play.workload.wait_until_settled().await.map(drop)
+    let before = versions(&play.workload.wait_until_settled().await?);
+    chart.roll_back().await?;
+    let leader = chart.old_leader().await?;
+    untouched("helm rollback", &before, play).await?;
+    telling.line("rollback", &format!("{leader} of the version before leads; no object has changed"));
+    Ok(())
+}
+
+/// Nothing of the application has another version than before.
+async fn untouched(what: &str, before: &BTreeMap<String, String>, play: &Play) -> Result<()> {
+    let after = versions(&play.workload.look().await?);
+    ensure!(*before == after, "{what} has written to the application:\nbefore {before:?}\nafter {after:?}");
+    Ok(())
 }
 
 /// While nothing of Cafe is there, pods serve and orders are taken; the next installation finds them.

@@ -70,6 +70,11 @@ impl Chart {
         .map(drop)
     }
 
+    /// To what was installed before the upgrade.
+    pub(super) async fn roll_back(&self) -> Result<()> {
+        self.helm(&["rollback", RELEASE, "--wait"]).await.map(drop)
+    }
+
     pub(super) async fn test(&self) -> Result<()> {
         self.helm(&["test", RELEASE]).await.map(drop)
     }
@@ -130,20 +135,31 @@ impl Chart {
         self.kubectl(&["get", "lease", "cafe-controller", "-o", "jsonpath={.spec.holderIdentity}"]).await
     }
 
-    /// The replica that leads after an upgrade.
-    pub(super) async fn new_leader(&self) -> Result<String> {
+    /// The replica that leads after an upgrade to `tag`, or back to it.
+    async fn leader_of(&self, tag: &str) -> Result<String> {
         let selector = "--selector=app.kubernetes.io/component=controller";
         let columns = "jsonpath={range .items[*]}{.metadata.name} {.spec.containers[0].image}{\"\\n\"}{end}";
         let leads = || async {
             let (leader, pods) =
                 (self.leader().await?, self.kubectl(&["get", "pods", selector, "-o", columns]).await?);
-            let new: Vec<&str> = pods.lines().filter(|pod| pod.ends_with(&format!(":{NEXT}"))).collect();
+            let new: Vec<&str> = pods.lines().filter(|pod| pod.ends_with(&format!(":{tag}"))).collect();
             Ok(pods.lines().count() == 2
                 && new.len() == 2
                 && new.iter().any(|pod| pod.split(' ').next() == Some(&leader)))
         };
-        self.until("a replica of the new version leads, and the old ones are gone", leads).await?;
+        self.until("a replica of this version leads, and the others are gone", leads).await?;
         self.leader().await
+    }
+
+    /// The replica that leads after [`Self::upgrade`].
+    pub(super) async fn new_leader(&self) -> Result<String> {
+        self.leader_of(NEXT).await
+    }
+
+    /// The replica that leads after [`Self::roll_back`].
+    pub(super) async fn old_leader(&self) -> Result<String> {
+        let image = dist::image();
+        self.leader_of(image.rsplit_once(':').context("an image without a tag")?.1).await
     }
 
     /// Deletes the pod that holds the lease and returns its name.
