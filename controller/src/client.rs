@@ -1,4 +1,4 @@
-//! The connection to the API server, and what came of one call.
+//! What came of one call to the API server.
 //!
 //! Nothing is retried here: a retry inside the client would fire again minutes later, perhaps after the claim is lost.
 //! The outcome of a write has three values (applied, not applied, unknown); whoever gets `Unknown` must read the
@@ -7,48 +7,15 @@
 use std::future::Future;
 use std::time::Duration;
 
-use cafe_process::connect::{ConnectError, Settings};
-use http::Method;
-use kube::Client;
-use kube::client::{Body, ClientBuilder};
 use kube::core::Status;
-use tower::{BoxError, filter::FilterLayer};
 
-use crate::lease::Claim;
+use crate::wire;
 
 /// How long one call may take. Watches are not bounded by it.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// When 429 comes without a `retryAfterSeconds`.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
-
-/// A client whose writes leave only while the claim is held. It is asked as late as can be, where a request goes to the connection: what was
-/// decided before this process stood still for a while (frozen, starved, swapped out) does not leave after it.
-///
-/// # Errors
-/// The settings cannot be used.
-pub(crate) fn of_claim_holder(settings: &Settings, claim: Claim) -> Result<Client, ConnectError> {
-    let builder = ClientBuilder::try_from(settings.config.clone()).map_err(|e| settings.cannot_build(e))?;
-    Ok(builder.with_layer(&FilterLayer::new(gate(claim))).build())
-}
-
-/// Lets reads pass, and writes while the claim is held.
-fn gate(
-    claim: Claim,
-) -> impl Fn(http::Request<Body>) -> Result<http::Request<Body>, BoxError> + Clone + Send + 'static {
-    move |request| {
-        if reads(request.method()) || claim.is_held() { Ok(request) } else { Err(BoxError::from(NotHeld)) }
-    }
-}
-
-fn reads(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-}
-
-/// The claim had ended: the write did not leave.
-#[derive(Debug, thiserror::Error)]
-#[error("the claim has ended: not sent")]
-struct NotHeld;
 
 /// Why a call gave no answer to work with.
 #[derive(Debug, thiserror::Error)]
@@ -87,8 +54,7 @@ impl CallError {
         let Self::Kube(error) = self else { return false };
         match error.as_ref() {
             kube::Error::BuildRequest(_) => true,
-            kube::Error::Service(error) => error.is::<NotHeld>(),
-            _ => false,
+            error => wire::is_unsent(error),
         }
     }
 }
@@ -321,28 +287,5 @@ mod tests {
         let error = call(std::future::pending::<kube::Result<()>>()).await.unwrap_err();
         assert_eq!((error.to_string().as_str(), error.code()), ("no answer within 10s", 0));
         assert_eq!(Outcome::<()>::from(Err(error)).reason(), "Timeout");
-    }
-
-    #[tokio::test]
-    async fn without_the_claim_reads_leave_and_writes_do_not() {
-        let server = tower::service_fn(|_: http::Request<Body>| async {
-            Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(b"{}".to_vec())))
-        });
-        let client = |claim: Claim| {
-            let builder = ClientBuilder::new(server, "shop");
-            builder.with_layer(&FilterLayer::new(gate(claim))).build()
-        };
-        let request = |method: Method| {
-            http::Request::builder().method(method).uri("/api/v1/pods").body(Vec::new()).unwrap()
-        };
-        let lost = client(Claim::never());
-        assert!(lost.request::<serde_json::Value>(request(Method::GET)).await.is_ok());
-        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-            let held = client(Claim::always()).request::<serde_json::Value>(request(method.clone())).await;
-            assert!(held.is_ok(), "{method}");
-            let outcome =
-                Outcome::from(call(lost.request::<serde_json::Value>(request(method.clone()))).await);
-            assert!(matches!(outcome, Outcome::NotApplied(Refusal { code: 0, .. })), "{method}: {outcome:?}");
-        }
     }
 }

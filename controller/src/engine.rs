@@ -8,6 +8,7 @@ mod wakes;
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use cafe_planner::time::Millis;
+use cafe_process::log::Look;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::Client;
 
@@ -95,6 +96,8 @@ pub(crate) struct Engine {
     left_over: HashMap<Owner, Instant>,
     next_tick: Millis,
     complete: bool,
+    /// Looks so far: the number of the present one.
+    looks: u64,
 }
 
 /// What the engine is made of.
@@ -133,6 +136,7 @@ impl Engine {
             left_over: HashMap::new(),
             next_tick: Millis(0),
             complete: false,
+            looks: 0,
         }
     }
 
@@ -276,6 +280,8 @@ impl Engine {
     }
 
     fn plan_one(&mut self, owner: Owner) {
+        self.looks += 1;
+        let _look = Look { controller: tally::controller(owner), id: self.looks }.enter();
         let now = self.clock.now();
         let started = Instant::now();
         // A poisoned object must not end the process for all the others: it is told, and left alone for a while.
@@ -360,6 +366,7 @@ impl Engine {
         if !self.claim.is_held() {
             return false;
         }
+        call.look = self.looks;
         self.begin(&call);
         self.tally.sent(&self.world, &call);
         let client = self.client.clone();

@@ -4,7 +4,6 @@
 //! with the object. Label values are `&'static str` wherever that is possible: words of the code are bounded.
 
 mod objects;
-mod process;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cafe_planner::Text;
-use cafe_process::version;
+use cafe_process::{usage, version};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
@@ -25,7 +24,6 @@ use prometheus_client::registry::Registry;
 
 use objects::Objects;
 pub(crate) use objects::{DeploymentFigures, ReplicaFigures};
-use process::Process;
 
 /// Seconds: from an action of the planner to a slow API call.
 const QUICK: [f64; 11] = [0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
@@ -192,9 +190,7 @@ impl Figures {
 impl Default for Metrics {
     fn default() -> Self {
         let figures = Figures::default();
-        let mut process = Registry::default();
-        process.register_collector(Box::new(Process));
-        Self { registry: Arc::new(figures.registry()), process: Arc::new(process), figures }
+        Self { registry: Arc::new(figures.registry()), process: Arc::new(usage::registry()), figures }
     }
 }
 

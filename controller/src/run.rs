@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use cafe_process::{connect::Settings, definitions, log::Level, rights, stop::told_to_stop, version};
+use cafe_process::{connect::Settings, definitions, log::Level, stop::Stop, version};
 use kube::Client;
 use tokio::sync::watch as signal;
 
@@ -11,28 +11,28 @@ use crate::{
     AGENT,
     admin::{self, Health},
     args::RunArgs,
-    client,
     engine::{Engine, Parts},
     lease::{Claim, Election},
     metrics::Metrics,
+    needs,
     report::Reporter,
-    watch,
+    watch, wire,
 };
 
 /// The first minor version of Kubernetes whose API server streams lists by default.
 const STREAMS_LISTS: u32 = 34;
 
-/// What the rules of the chart say, which are those of this binary.
-const WORKLOADS: &str = include_str!("../../charts/cafe/files/rules/workloads.yaml");
-const CLUSTER: &str = include_str!("../../charts/cafe/files/rules/cluster.yaml");
-const LEASE: &str = include_str!("../../charts/cafe/files/rules/lease.yaml");
-
-/// Runs the controller until SIGTERM or SIGINT.
-pub(crate) async fn run(args: RunArgs, level: Level) -> anyhow::Result<()> {
+/// Runs the controller until it is told to stop.
+pub(crate) async fn run(args: RunArgs, level: Level, mut stop: Stop) -> anyhow::Result<()> {
+    // Probes are answered from here on, however long the API server may take.
+    let metrics = Metrics::default();
+    let health = Arc::new(Health::default());
+    let admin = admin::start(args.admin_address, metrics.clone(), health.clone(), level)?;
+    tracing::info!(address = %admin.address(), "serves probes and metrics");
     let agent = format!("{AGENT} ({})", args.identity);
     let settings = Settings::read(args.kubeconfig.as_deref(), &agent).await?;
     let client = settings.client()?;
-    let kubernetes = settings.greet(&client).await?;
+    let Some(kubernetes) = stop.or(settings.greet(&client)).await.transpose()? else { return Ok(()) };
     let streaming =
         kubernetes.minor.trim_end_matches('+').parse().is_ok_and(|minor: u32| minor >= STREAMS_LISTS);
     tracing::info!(
@@ -43,19 +43,10 @@ pub(crate) async fn run(args: RunArgs, level: Level) -> anyhow::Result<()> {
         "starting"
     );
 
-    let metrics = Metrics::default();
-    let health = Arc::new(Health::default());
-    let admin = admin::start(args.admin_address, metrics.clone(), health.clone(), level)?;
-    tracing::info!(address = %admin.address(), "serves probes and metrics");
-    let stop = told_to_stop();
-    let mut stop = std::pin::pin!(stop);
-    let sees_nodes = tokio::select! {
-        () = &mut stop => return Ok(()),
-        checked = check(&client, &args) => checked?,
-    };
+    let Some(sees_nodes) = stop.or(check(&client, &args)).await.transpose()? else { return Ok(()) };
     let (ended, stopped) = signal::channel(false);
     let (claim, election) = elect(&args, &client, stopped);
-    let client = client::of_claim_holder(&settings, claim.clone())?;
+    let client = wire::of_claim_holder(&settings, claim.clone())?;
 
     let mut namespaces = args.watch_namespaces;
     // One that is named twice is watched once.
@@ -74,7 +65,7 @@ pub(crate) async fn run(args: RunArgs, level: Level) -> anyhow::Result<()> {
         trusts_stamps: args.trust_author_stamps,
         sees_nodes,
     });
-    let result = engine.run(stop).await;
+    let result = engine.run(stop.told()).await;
     // Only now, with no write in flight, is the lease given back.
     ended.send_replace(true);
     if let Some(election) = election {
@@ -84,33 +75,10 @@ pub(crate) async fn run(args: RunArgs, level: Level) -> anyhow::Result<()> {
     result.map_err(Into::into)
 }
 
-/// Whether the cluster has what this process needs; answers whether it may see the nodes, without which it can do in namespaces.
+/// Whether the cluster has what this process needs; answers whether it may see the nodes.
 async fn check(client: &Client, args: &RunArgs) -> anyhow::Result<bool> {
     definitions::require(client).await?;
-    let namespaces = &args.watch_namespaces;
-    let mut needed = Vec::new();
-    for namespace in namespaces {
-        needed.extend(rights::of_rules(WORKLOADS, Some(namespace))?);
-    }
-    if namespaces.is_empty() {
-        needed.extend(rights::of_rules(WORKLOADS, None)?);
-        needed.extend(rights::of_rules(CLUSTER, None)?);
-    }
-    if !args.no_leader_election {
-        needed.extend(rights::of_rules(LEASE, Some(&args.namespace))?);
-    }
-    rights::require(client, env!("CARGO_PKG_NAME"), needed).await?;
-    if namespaces.is_empty() {
-        return Ok(true);
-    }
-    let sees_nodes = rights::missing(client, rights::of_rules(CLUSTER, None)?).await?.is_empty();
-    if !sees_nodes {
-        tracing::warn!(
-            "may not get, list and watch nodes: goes on without; units without nodes are not told from full ones, and autoReschedule moves \
-             nothing (the chart grants it with rbac.readNodes=true)"
-        );
-    }
-    Ok(sees_nodes)
+    needs::require(client, args).await.map_err(Into::into)
 }
 
 fn elect(

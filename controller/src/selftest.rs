@@ -4,29 +4,29 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use cafe_crds::deployment::{CafeDeployment, CafeDeploymentStatus};
-use cafe_process::connect::Settings;
+use cafe_process::{connect::Settings, stop::Stop};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::args::SelfTestArgs;
 
+const STOPPED: &str = "told to stop before the end";
 const POLL: Duration = Duration::from_millis(500);
 
 /// Plays the release; the object is deleted however it ends.
 ///
 /// # Errors
 /// A step does not come about in time, or is refused: the message says which, and what the status says.
-pub(crate) async fn run(args: &SelfTestArgs) -> Result<()> {
+pub(crate) async fn run(args: &SelfTestArgs, mut stop: Stop) -> Result<()> {
     let settings = Settings::read(args.kubeconfig.as_deref(), crate::AGENT).await?;
     let client = settings.client()?;
-    settings.greet(&client).await?;
+    stop.or(settings.greet(&client)).await.context(STOPPED)??;
     let api: Api<CafeDeployment> = Api::namespaced(client, &args.namespace);
     let test = Test { api, args };
+    let played = stop.or(test.clean_play()).await;
     test.remove().await?;
-    let played = test.play().await;
-    test.remove().await?;
-    played
+    played.context(STOPPED)?
 }
 
 struct Test<'a> {
@@ -35,6 +35,12 @@ struct Test<'a> {
 }
 
 impl Test<'_> {
+    /// What one that was killed has left goes first.
+    async fn clean_play(&self) -> Result<()> {
+        self.remove().await?;
+        self.play().await
+    }
+
     async fn play(&self) -> Result<()> {
         let object = serde_json::from_value(manifest(self.args))?;
         self.api.create(&PostParams::default(), &object).await.context("cannot create the CafeDeployment")?;

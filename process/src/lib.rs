@@ -1,5 +1,5 @@
-//! What `cafe-controller` and `cafe-webhook` share as processes: logs whose level changes while they run, the word to stop, settings
-//! that are refused when they mean nothing, and the questions that are asked of a cluster before any work begins.
+//! What `cafe-controller` and `cafe-webhook` share as processes: logs whose level changes while they run, the word to stop, what they use of
+//! the machine, settings that are refused when they mean nothing, and the questions that are asked of a cluster before any work begins.
 //!
 //! A process that cannot work says what is wrong and what to do, and ends; it never works by halves.
 
@@ -9,6 +9,7 @@ pub mod log;
 pub mod rights;
 pub mod settings;
 pub mod stop;
+pub mod usage;
 pub mod version;
 
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 mod level;
 mod lines;
+mod look;
 
 use std::io::IsTerminal as _;
 
@@ -11,6 +12,7 @@ use tracing_subscriber::{
 };
 
 pub use level::{Level, routes};
+pub use look::{Entered, Look};
 
 /// How a process logs.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,7 +29,7 @@ pub struct LogArgs {
 /// Format of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object per line, with the keys `ts`, `level` and `msg`.
+    /// One JSON object per line, with the keys `ts`, `level` and `msg`; `controller` and `reconcile_id` where a look at an object says it.
     Json,
     /// For people at a terminal.
     Text,

@@ -1,4 +1,5 @@
-//! The rights that a process needs, asked for before it begins: each that is missing is named, with the commands that grant it.
+//! The rights that a process needs, asked for before it begins: each that is missing is named, with the commands that grant it. Without one
+//! that only a feature needs the process goes on, and says what does not work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -33,6 +34,27 @@ pub struct Right {
     pub verb: String,
 }
 
+/// Rights that one feature needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// API group; empty for the core group.
+    pub group: &'static str,
+    /// Plural name, with a subresource after a slash.
+    pub resource: &'static str,
+    /// What is done with it.
+    pub verbs: &'static [&'static str],
+    /// What does not work without them, for people.
+    pub without: &'static str,
+}
+
+impl Wanted {
+    /// Whether this right is one of them.
+    #[must_use]
+    pub fn is(&self, right: &Right) -> bool {
+        (self.group, self.resource) == (&*right.group, &*right.resource) && self.verbs.contains(&&*right.verb)
+    }
+}
+
 /// Why a process cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum RightsError {
@@ -56,6 +78,8 @@ pub enum RightsError {
 #[derive(Debug)]
 pub struct Lack {
     program: String,
+    /// Name of the roles that would grant them.
+    role: String,
     user: String,
     rights: Vec<Right>,
 }
@@ -106,7 +130,7 @@ fn pairs<A: Clone, B: Clone>(a: &[A], b: &[B]) -> Vec<(A, B)> {
 ///
 /// # Errors
 /// The API server does not say.
-pub async fn missing(client: &Client, rights: Vec<Right>) -> Result<Vec<Right>, RightsError> {
+async fn missing(client: &Client, rights: Vec<Right>) -> Result<Vec<Right>, RightsError> {
     let api: &Api<SelfSubjectAccessReview> = &Api::all(client.clone());
     let ask = |right: Right| async move {
         let (post, question) = (PostParams::default(), question(&right));
@@ -130,10 +154,10 @@ pub async fn require(client: &Client, program: &str, rights: Vec<Right>) -> Resu
         match missing(client, rights.clone()).await {
             Ok(lacking) if lacking.is_empty() => return Ok(()),
             Ok(lacking) if Instant::now() >= end => {
-                let user = who_am_i(client).await.unwrap_or_else(|| "USER".to_owned());
                 return Err(RightsError::Missing(Lack {
                     program: program.to_owned(),
-                    user,
+                    role: format!("{program}-more"),
+                    user: who_am_i(client).await,
                     rights: lacking,
                 }));
             }
@@ -157,6 +181,48 @@ pub async fn require(client: &Client, program: &str, rights: Vec<Right>) -> Resu
         }
         tokio::time::sleep(PAUSE * 4).await;
     }
+}
+
+/// Says which of `rights` this process's account does not have now, what does not work without them, and how to grant them: one line for each of
+/// `wanted`. Answers those that are missing.
+///
+/// # Errors
+/// The API server does not say.
+pub async fn tell_missing(
+    client: &Client,
+    program: &str,
+    wanted: &[Wanted],
+    rights: Vec<Right>,
+) -> Result<Vec<Right>, RightsError> {
+    let end = Instant::now() + SETTLING;
+    let lacking = loop {
+        match missing(client, rights.clone()).await {
+            Ok(lacking) => break lacking,
+            // As above: it is told there.
+            Err(RightsError::Ask(error)) if is_forbidden(&error) => return Ok(Vec::new()),
+            Err(error) if Instant::now() >= end => return Err(error),
+            Err(_) => tokio::time::sleep(PAUSE * 4).await,
+        }
+    };
+    if lacking.is_empty() {
+        return Ok(lacking);
+    }
+    let user = who_am_i(client).await;
+    for wanted in wanted {
+        let rights: Vec<Right> = lacking.iter().filter(|right| wanted.is(right)).cloned().collect();
+        if rights.is_empty() {
+            continue;
+        }
+        let role = format!("{program}-{}", wanted.resource.replace('/', "-"));
+        let lack = Lack { program: program.to_owned(), role, user: user.clone(), rights };
+        tracing::warn!(
+            missing = lack.told(),
+            grant = lack.commands().join("; "),
+            "goes on without a right: {}",
+            wanted.without
+        );
+    }
+    Ok(lacking)
 }
 
 fn is_forbidden(error: &kube::Error) -> bool {
@@ -186,10 +252,11 @@ fn question(right: &Right) -> SelfSubjectAccessReview {
     }
 }
 
-async fn who_am_i(client: &Client) -> Option<String> {
+async fn who_am_i(client: &Client) -> String {
     let api: Api<SelfSubjectReview> = Api::all(client.clone());
-    let review = api.create(&PostParams::default(), &SelfSubjectReview::default()).await.ok()?;
-    review.status?.user_info?.username
+    let review = api.create(&PostParams::default(), &SelfSubjectReview::default()).await.ok();
+    let name = review.and_then(|review| review.status?.user_info?.username);
+    name.unwrap_or_else(|| "USER".to_owned())
 }
 
 impl Right {
@@ -231,30 +298,54 @@ fn list(words: &BTreeSet<String>, between: &str) -> String {
     words.iter().map(String::as_str).collect::<Vec<_>>().join(between)
 }
 
-impl fmt::Display for Lack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} lacks rights that {} needs:", self.user, self.program)?;
-        for ((namespace, name), verbs, resources) in self.groups() {
-            write!(f, "\n  {} {}", list(&verbs, ", "), list(&resources, ", "))?;
-            if let Some(name) = name {
-                write!(f, " named {name}")?;
-            }
-            match namespace {
-                Some(namespace) => write!(f, " in namespace {namespace}")?,
-                None => write!(f, " in the whole cluster")?,
-            }
-        }
-        write!(f, "\nthe chart grants them (helm upgrade with rbac.create=true); to grant them by hand:")?;
+impl Lack {
+    /// Each right, in words.
+    fn lines(&self) -> Vec<String> {
+        let line = |((namespace, name), verbs, resources): (Scope, BTreeSet<String>, BTreeSet<String>)| {
+            let name = name.map(|name| format!(" named {name}")).unwrap_or_default();
+            let place = match namespace {
+                Some(namespace) => format!("namespace {namespace}"),
+                None => "the whole cluster".to_owned(),
+            };
+            format!("{} {}{name} in {place}", list(&verbs, ", "), list(&resources, ", "))
+        };
+        self.groups().into_iter().map(line).collect()
+    }
+
+    /// All of them, in one text.
+    fn told(&self) -> String {
+        self.lines().join("; ")
+    }
+
+    /// The commands that grant them.
+    fn commands(&self) -> Vec<String> {
+        let mut commands = Vec::new();
         for (number, ((namespace, name), verbs, resources)) in self.groups().into_iter().enumerate() {
-            let role = format!("{}-more-{}", self.program, number + 1);
+            let role = format!("{}-{}", self.role, number + 1);
             let (kind, place) = match &namespace {
                 Some(namespace) => ("role", format!(" --namespace={namespace}")),
                 None => ("clusterrole", String::new()),
             };
             let name = name.map(|name| format!(" --resource-name={name}")).unwrap_or_default();
             let (verbs, resources, subject) = (list(&verbs, ","), list(&resources, ","), self.subject());
-            write!(f, "\n  kubectl create {kind} {role}{place} --verb={verbs} --resource={resources}{name}")?;
-            write!(f, "\n  kubectl create {kind}binding {role}{place} --{kind}={role} {subject}")?;
+            commands.push(format!(
+                "kubectl create {kind} {role}{place} --verb={verbs} --resource={resources}{name}"
+            ));
+            commands.push(format!("kubectl create {kind}binding {role}{place} --{kind}={role} {subject}"));
+        }
+        commands
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} lacks rights that {} needs:", self.user, self.program)?;
+        for line in self.lines() {
+            write!(f, "\n  {line}")?;
+        }
+        write!(f, "\nthe chart grants them (helm upgrade with rbac.create=true); to grant them by hand:")?;
+        for command in self.commands() {
+            write!(f, "\n  {command}")?;
         }
         Ok(())
     }
@@ -280,7 +371,9 @@ mod tests {
         assert_eq!(rights.len(), 5);
         rights.retain(|right| right.resource != "pods" || right.verb != "get");
         let user = "system:serviceaccount:cafe-system:cafe-controller".to_owned();
-        let text = Lack { program: "cafe-controller".into(), user, rights }.to_string();
+        let text =
+            Lack { program: "cafe-controller".into(), role: "cafe-controller-more".into(), user, rights }
+                .to_string();
         for line in [
             "  patch pods in namespace shop",
             "  get, patch pods/status in namespace shop",
@@ -297,7 +390,8 @@ mod tests {
     #[test]
     fn rights_for_all_namespaces_are_granted_by_a_cluster_role() {
         let rights = of_rules(RULES, None).unwrap();
-        let text = Lack { program: "p".into(), user: "jane".into(), rights }.to_string();
+        let text =
+            Lack { program: "p".into(), role: "p-more".into(), user: "jane".into(), rights }.to_string();
         assert!(
             text.contains("kubectl create clusterrolebinding p-more-1 --clusterrole=p-more-1 --user=jane"),
             "{text}"

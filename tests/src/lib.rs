@@ -10,6 +10,7 @@ pub mod conformance;
 pub mod crash;
 pub mod node;
 pub mod oci;
+pub mod reviews;
 pub mod scenario;
 pub mod thousands;
 pub mod traffic;

@@ -76,8 +76,37 @@ impl Size {
 /// `idle` that nothing is written. The bed needs [`Size::cells`] and a controller, and nobody else who works in it.
 ///
 /// # Errors
-/// When it does not come about within `patience`, something is not where it should be, or the controller writes without need.
+/// When it does not come about within `patience`, something is not where it should be, or the controller writes without need; at once when the
+/// controller ends, with the end of its log.
 pub async fn run(
+    bed: &Bed,
+    size: Size,
+    idle: Duration,
+    patience: Duration,
+    tell: &(dyn Fn(String) + Sync),
+) -> Result<Figures> {
+    let pid = bed.controller_pid().context("the bed has no controller")?;
+    tokio::select! {
+        // Whatever else goes wrong when it has died, that it has is why.
+        played = play(bed, size, idle, patience, tell) => played.map_err(|error| bed.check("controller").err().unwrap_or(error)),
+        died = death(bed, pid) => Err(died),
+    }
+}
+
+/// Waits until the controller is no more the process that it was, and says how it ended.
+async fn death(bed: &Bed, pid: u32) -> anyhow::Error {
+    loop {
+        if let Err(ended) = bed.check("controller") {
+            return ended;
+        }
+        if bed.controller_pid() != Some(pid) {
+            return anyhow::anyhow!("the controller was started again");
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn play(
     bed: &Bed,
     size: Size,
     idle: Duration,
@@ -105,7 +134,6 @@ pub async fn run(
     let (leases, others): (Vec<Entry>, Vec<Entry>) =
         stage.writes(&mut log, "idle").await?.into_iter().partition(is_lease);
     ensure!(others.is_empty(), "the controller writes although nothing happens: {others:#?}");
-    ensure!(bed.controller_pid() == Some(pid), "the controller was started again");
     let per_minute = |count: usize| count as f64 * 60.0 / idle_seconds;
     Ok(Figures {
         converge_seconds,

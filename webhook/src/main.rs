@@ -11,7 +11,7 @@ mod run;
 mod serve;
 mod stamp;
 
-use cafe_process::{log, settings};
+use cafe_process::{log, settings, stop::Stop};
 use clap::{CommandFactory as _, Parser as _};
 
 use args::{Cli, Command};
@@ -20,12 +20,13 @@ use args::{Cli, Command};
 const AGENT: &str = concat!("cafe-webhook/", env!("CARGO_PKG_VERSION"));
 
 fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stop = runtime.block_on(async { Stop::listen() })?;
     let Command::Serve(args) = Cli::parse().command;
     settings::check_environment(&Cli::command())?;
     let level = log::start(&args.log)?;
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run::run(args, level))
+    runtime.block_on(run::run(args, level, stop))
 }

@@ -2,9 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use cafe_process::version;
+use cafe_process::{usage, version};
 use prometheus_client::{
-    encoding::text::encode,
+    encoding::text::{encode_eof, encode_registry},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
@@ -18,6 +18,7 @@ type Labels<const N: usize> = [(&'static str, &'static str); N];
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     registry: Arc<Registry>,
+    process: Arc<Registry>,
     requests: Family<Labels<2>, Counter>,
     duration: Family<Labels<1>, Histogram, fn() -> Histogram>,
     expiry: Gauge,
@@ -40,7 +41,13 @@ impl Default for Metrics {
             "When the certificate that is served expires, in seconds since 1970; 0 while there is none",
             expiry.clone(),
         );
-        Self { registry: Arc::new(registry), requests, duration, expiry }
+        Self {
+            registry: Arc::new(registry),
+            process: Arc::new(usage::registry()),
+            requests,
+            duration,
+            expiry,
+        }
     }
 }
 
@@ -62,7 +69,9 @@ impl Metrics {
     /// A metric cannot be written.
     pub(crate) fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        encode(&mut text, &self.registry)?;
+        encode_registry(&mut text, &self.registry)?;
+        encode_registry(&mut text, &self.process)?;
+        encode_eof(&mut text)?;
         Ok(text)
     }
 }

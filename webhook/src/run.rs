@@ -1,6 +1,6 @@
 //! Putting the parts together: a certificate, the two ports, and an orderly end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum_server::{Handle, tls_rustls::RustlsConfig};
@@ -9,7 +9,7 @@ use cafe_process::{
     definitions,
     log::{self, Level},
     rights::{self, Right},
-    stop::told_to_stop,
+    stop::Stop,
     version,
 };
 use hyper_util::rt::TokioTimer;
@@ -30,34 +30,37 @@ const HEADERS: Duration = Duration::from_secs(120);
 /// How long reviews are answered after the word to stop, while the API server hears that others are to be asked.
 const LAG: Duration = Duration::from_secs(5);
 
-/// Serves until SIGTERM or SIGINT.
-pub(crate) async fn run(args: ServeArgs, level: Level) -> anyhow::Result<()> {
+/// Serves until it is told to stop.
+pub(crate) async fn run(args: ServeArgs, level: Level, mut stop: Stop) -> anyhow::Result<()> {
     tracing::info!(version = version::VERSION, revision = version::REVISION, "starting");
     let (metrics, served) = (Metrics::default(), Served::default());
     let admin = bind(args.admin_address, "--admin-address")?;
     let reviews = bind(args.address, "--address")?;
     tracing::info!(reviews = %reviews.local_addr()?, admin = %admin.local_addr()?, "listens");
-    keep(&args, &served, &metrics).await?;
-
     let (handle, leaving) = (Handle::new(), served.clone());
+    // Probes are answered from here on, however long the API server lets a certificate wait.
+    let admin = axum_server::from_tcp(admin)?.handle(handle.clone()).serve(
+        serve::admin(served.clone(), metrics.clone())
+            .merge(log::routes(level))
+            .into_make_service_with_connect_info::<SocketAddr>(),
+    );
+    let admin = tokio::spawn(admin);
+    let Some(()) = stop.or(keep(&args, &served, &metrics)).await.transpose()? else { return Ok(()) };
+
     let tls = RustlsConfig::from_config(Arc::new(served.tls()));
     let mut server = axum_server::from_tcp_rustls(reviews, tls)?.handle(handle.clone());
     // Without the wait for a first byte that tells the two versions apart.
     *server.http_builder() = server.http_builder().clone().http1_only();
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-    let reviews = server.serve(serve::reviews(&args.controller_user, metrics.clone()).into_make_service());
-    let admin = axum_server::from_tcp(admin)?.handle(handle.clone()).serve(
-        serve::admin(served, metrics)
-            .merge(log::routes(level))
-            .into_make_service_with_connect_info::<SocketAddr>(),
-    );
+    let reviews = server.serve(serve::reviews(&args.controller_user, metrics).into_make_service());
     tokio::spawn(async move {
-        told_to_stop().await;
+        stop.told().await;
         tracing::info!("stops: answers until nobody asks any more");
         leaving.leave();
         tokio::time::sleep(LAG).await;
         handle.graceful_shutdown(Some(GRACE));
     });
+    let admin = async { admin.await.unwrap_or_else(|broken| Err(io::Error::other(broken))) };
     tokio::try_join!(reviews, admin).context("a port is no longer served")?;
     Ok(())
 }

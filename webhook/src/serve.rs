@@ -274,35 +274,6 @@ mod tests {
         })
     }
 
-    /// `cargo test --release -p cafe-webhook --bin cafe-webhook -- --ignored --nocapture`; the figure stands in docs/operations.md.
-    #[tokio::test]
-    #[ignore = "a measurement, not a test"]
-    async fn how_long_a_review_takes() {
-        let mut object = json!({
-            "apiVersion": "cafe.dev/v1alpha1", "kind": "CafeDeployment", "metadata": { "name": "web" },
-            "spec": { "replicas": 100, "selector": { "matchLabels": { "app": "web" } }, "template": {
-                "metadata": { "labels": { "app": "web" } },
-                "spec": { "containers": [{ "name": "app", "image": "web:1" }] },
-            } },
-        });
-        let variable = |n: usize| json!({ "name": format!("VARIABLE_{n}"), "value": "x".repeat(64) });
-        let env: Vec<Value> = (0..100).map(variable).collect();
-        object["spec"]["template"]["spec"]["containers"][0]["env"] = json!(env);
-        let mut new = object.clone();
-        new["spec"]["template"]["spec"]["containers"][0]["image"] = json!("web:2");
-        let body = review(&new, &object);
-        let mut took = Vec::new();
-        for n in 0..4_000 {
-            let path = if n % 2 == 0 { "/stamp" } else { "/validate" };
-            let begin = Instant::now();
-            let (code, _) = ask(Method::POST, path, "application/json", body.clone().into()).await;
-            took.push(begin.elapsed());
-            assert_eq!(code, 200);
-        }
-        took.sort();
-        println!("{} bytes: median {:?}, p99 {:?}", body.len(), took[2_000], took[3_960]);
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_500))]
         #[test]

@@ -10,6 +10,7 @@ mod report;
 mod subject;
 mod table;
 mod thousands;
+mod webhook;
 
 use std::fs;
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ const ATTEMPTS: usize = 3;
 const AS_SHIPPED: (u16, u16) = (20, 30);
 
 /// Measure Cafe, and peers where asked, on a control plane of its own: writes per pod, time against what the API server
-/// can do, CPU and memory. `thousands` plays many units and many CafeDeployments instead.
+/// can do, CPU and memory. `thousands` plays many units and many CafeDeployments instead, `webhook` times reviews.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -69,6 +70,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     Thousands(thousands::Args),
+    Webhook(webhook::Args),
 }
 
 /// Plays everything and removes it again.
@@ -76,8 +78,10 @@ enum What {
 /// # Errors
 /// When a subject does not do its work, more pods were out of service than its budget allows, or the gate is closed.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if let Some(What::Thousands(args)) = &args.what {
-        return thousands::run(args);
+    match &args.what {
+        Some(What::Thousands(args)) => return thousands::run(args),
+        Some(What::Webhook(args)) => return webhook::run(args),
+        None => {}
     }
     let before = args.gate.as_deref().map(gate::read).transpose()?;
     let binary = controller::build(true)?;

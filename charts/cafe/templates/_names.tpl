@@ -1,13 +1,17 @@
+{{- /* Also the name of Services: a DNS label that begins with a letter. Overrides are such by the schema; a release may be called 1st.shop. */ -}}
 {{- define "cafe.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride -}}
 {{- else -}}
-{{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- $release := .Release.Name | replace "." "-" -}}
+{{- if regexMatch "^[0-9]" $release -}}
+{{- $release = printf "r%s" $release -}}
 {{- end -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if not (contains $name $release) -}}
+{{- $release = printf "%s-%s" $release $name -}}
+{{- end -}}
+{{- regexReplaceAll "-+$" (trunc 40 $release) "" -}}
 {{- end -}}
 {{- end -}}
 

@@ -69,6 +69,7 @@ fn call(world: &World, record: &DeploymentRecord, action: Action) -> Option<Call
         request,
         events: Vec::new(),
         edges: Vec::new(),
+        look: 0,
     };
     let call = match action {
         Action::CreateRevision { number, hash } => {

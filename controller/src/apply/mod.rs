@@ -95,6 +95,8 @@ pub(crate) struct Call {
     pub(crate) events: Vec<Event>,
     /// What to count once it has succeeded.
     pub(crate) edges: Vec<Edge>,
+    /// Number of the look that decided it, as in logs; given when it is sent.
+    pub(crate) look: u64,
 }
 
 /// The object that answered.

@@ -218,6 +218,7 @@ impl Builder<'_> {
             request,
             events: Vec::new(),
             edges: Vec::new(),
+            look: 0,
         }
     }
 

@@ -9,6 +9,7 @@ use cafe_planner::{
     identity::{Op, Uid},
     time::Millis,
 };
+use cafe_process::log::Look;
 use futures::FutureExt;
 
 use super::{Done, Engine};
@@ -33,6 +34,9 @@ const REREAD_PAUSE: Duration = Duration::from_secs(1);
 
 impl Engine {
     pub(super) fn settle(&mut self, done: Done) {
+        let (Done::Call(call, ..) | Done::Reread(call, ..)) = &done;
+        // What comes of a call belongs to the look that decided it.
+        let _look = Look { controller: tally::controller(call.owner), id: call.look }.enter();
         match done {
             Done::Call(call, outcome, took) => self.settle_call(*call, outcome, took),
             Done::Reread(call, answer, took) => {

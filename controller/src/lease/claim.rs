@@ -53,6 +53,14 @@ impl Claim {
         channel().1
     }
 
+    /// A claim that is held until the function is called.
+    #[cfg(test)]
+    pub(crate) fn granted() -> (Self, impl FnOnce()) {
+        let (grant, claim) = channel();
+        grant.extend(Instant::now() + std::time::Duration::from_secs(3600));
+        (claim, move || drop(grant))
+    }
+
     /// True while this process may write. Costs two atomic operations and a look at the monotonic clock.
     pub(crate) fn is_held(&self) -> bool {
         self.validity.borrow().holds()

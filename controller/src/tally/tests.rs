@@ -215,6 +215,7 @@ fn decision(decision: &'static str) -> Call {
         request: http::Request::default(),
         events: Vec::new(),
         edges: Vec::new(),
+        look: 0,
     }
 }
 

@@ -1,4 +1,4 @@
-//! A log line as a JSON object: `ts`, `level`, `msg`, then the fields of the event, then who said it.
+//! A log line as a JSON object: `ts`, `level`, `msg`, then the fields of the event, then who said it: in which look at which kind of object.
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -13,6 +13,8 @@ use tracing_subscriber::{
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
 };
+
+use super::Look;
 
 /// Formats events.
 pub(super) struct Lines;
@@ -35,6 +37,9 @@ where
         let level = meta.level().as_str().to_ascii_lowercase();
         write!(writer, r#"{{"ts":"{:.3}","level":"{level}","msg":{}"#, Timestamp::now(), fields.message())?;
         writer.write_str(&fields.rest)?;
+        if let Some(Look { controller, id }) = Look::now() {
+            write!(writer, r#","controller":"{controller}","reconcile_id":{id}"#)?;
+        }
         writeln!(writer, r#","target":{}}}"#, Value::from(meta.target()))
     }
 }
@@ -130,16 +135,38 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_line_is_an_object_with_time_level_and_message_and_the_fields_beside_them() {
+    /// What the log says of this.
+    fn written(say: impl FnOnce()) -> String {
         let paper = Paper::default();
         let layer = tracing_subscriber::fmt::layer().event_format(Lines).with_writer(paper.clone());
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), say);
+        String::from_utf8(paper.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn lines_of_a_look_at_an_object_bear_its_kind_and_number_and_others_do_not() {
+        let text = written(|| {
+            let outer = Look { controller: "cafedeployment", id: 7 }.enter();
+            tracing::info!("planned");
+            drop(Look { controller: "inplaceset", id: 3 }.enter());
+            tracing::info!("after a look within the look");
+            drop(outer);
+            tracing::info!("stands by");
+        });
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let look = |line: &Value| (line["controller"].clone(), line["reconcile_id"].clone());
+        assert_eq!(look(&lines[0]), ("cafedeployment".into(), 7.into()), "{text}");
+        assert_eq!(look(&lines[1]), look(&lines[0]), "{text}");
+        assert_eq!(look(&lines[2]), (Value::Null, Value::Null), "{text}");
+    }
+
+    #[test]
+    fn a_line_is_an_object_with_time_level_and_message_and_the_fields_beside_them() {
+        let text = written(|| {
             let error = std::io::Error::other(fmt::Error);
             let error = &error as &dyn Error;
             tracing::warn!(namespace = "shop", name = "web", pods = 3, held = true, error, "says \"{}\"", 1);
         });
-        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
         let line: Value = serde_json::from_str(&text).unwrap();
         assert!(text.starts_with(r#"{"ts":""#) && text.ends_with("}\n"), "{text}");
         assert!(line["ts"].as_str().unwrap().parse::<Timestamp>().is_ok(), "{text}");

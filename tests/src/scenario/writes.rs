@@ -1,10 +1,12 @@
 //! The controller's own writes to a workload, from the audit log.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cafe_invariants::{Kind, Verb, Write, read::audit};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use serde_json::Value;
 
 use crate::bed::audit::Reader;
 use crate::bed::{Bed, CONTROLLER};
@@ -31,7 +33,7 @@ impl Sent {
 /// The writes to `namespace` that `log` shows up to now, in the order of their versions.
 ///
 /// # Errors
-/// When the log cannot be read or does not come so far.
+/// When the log cannot be read or does not come so far, or a request of the controller was forbidden by its rights.
 pub(super) async fn read(bed: &Bed, log: &mut Reader, namespace: &str) -> Result<Vec<Sent>> {
     // The question for something that is not there marks the end.
     let mark = format!("{namespace}-finish");
@@ -52,6 +54,8 @@ pub(super) async fn read(bed: &Bed, log: &mut Reader, namespace: &str) -> Result
         }
     };
     tokio::time::timeout(PATIENCE, read).await.context("the audit log does not show the last request")??;
+    let forbidden: BTreeSet<String> = lines.iter().filter_map(|line| forbidden(line)).collect();
+    ensure!(forbidden.is_empty(), "the controller lacks rights: {forbidden:?}");
     let mut newest = 0;
     let mut sent = Vec::new();
     for line in lines {
@@ -68,6 +72,31 @@ pub(super) async fn read(bed: &Bed, log: &mut Reader, namespace: &str) -> Result
     Ok(sent)
 }
 
+/// The request of this line, if the account had no right to it. A quota or an admission policy answers with 403 as well, and is no lack of rights.
+fn forbidden(line: &[u8]) -> Option<String> {
+    if !contains(line, r#""authorization.k8s.io/decision":"forbid""#) {
+        return None;
+    }
+    let entry: Value = serde_json::from_slice(line).ok()?;
+    Some(format!("{} {}", entry.pointer("/verb")?.as_str()?, entry.pointer("/requestURI")?.as_str()?))
+}
+
 fn contains(line: &[u8], text: &str) -> bool {
     std::str::from_utf8(line).is_ok_and(|line| line.contains(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_without_the_right_to_it_is_told_from_one_that_a_quota_refused() {
+        let line = |decision: &str| {
+            format!(
+                r#"{{"verb":"create","requestURI":"/api/v1/namespaces/a/pods","responseStatus":{{"code":403}},"annotations":{{"authorization.k8s.io/decision":"{decision}"}}}}"#
+            )
+        };
+        assert_eq!(forbidden(line("forbid").as_bytes()).as_deref(), Some("create /api/v1/namespaces/a/pods"));
+        assert_eq!(forbidden(line("allow").as_bytes()), None);
+    }
 }

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 
 use cafe_tests::bed::audit::Entry;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ground::{Ground, Said};
 use super::objects::{deployment, put, set};
 
 const USER: &str = "system:serviceaccount:cafe-system:cafe-controller";
 
-#[tokio::test]
-async fn a_whole_life_needs_no_right_the_controller_does_not_have() {
-    let ground = Ground::new("rights").await;
+/// Creation, updates of all kinds, scaling and deletion.
+async fn a_life(name: &str) -> Ground {
+    let ground = Ground::new(name).await;
     let mut object = deployment(4);
     put(&mut object, "/spec/strategy/needWaitingForConfirm", json!(false));
     ground.apply(&object);
@@ -37,7 +37,12 @@ async fn a_whole_life_needs_no_right_the_controller_does_not_have() {
     ground.until("InPlaceSet", "solo", "ready", |set| set["status"]["readyReplicas"] == 1).await;
     ground.kubectl(&["delete", "cafed,ips", "--all", "--timeout=60s"]);
     ground.until_all("Pod", "gone", <[_]>::is_empty).await;
+    ground
+}
 
+#[tokio::test]
+async fn a_whole_life_needs_no_right_the_controller_does_not_have() {
+    let ground = a_life("rights").await;
     let entries = ground.bed.audit().entries().unwrap();
     let own: Vec<_> = entries.iter().filter(|entry| is_controller(entry)).collect();
     assert!(own.iter().any(|entry| entry.is_write() && entry.namespace == ground.namespace));
@@ -56,6 +61,64 @@ async fn a_whole_life_needs_no_right_the_controller_does_not_have() {
         })
         .collect();
     assert_eq!(invalid, BTreeSet::new(), "the controller wrote what the API does not take");
+}
+
+/// Rights that this life does not come to use, and what does. What else stands in the rules and is not used is one right too many.
+const USED_ELSEWHERE: &[(&str, &str, &str)] = &[
+    ("cafedeployments", "get", "before orphans are adopted the owner is read live"),
+    ("cafedeployments", "list", "API servers that do not stream lists"),
+    ("cafedeployments", "patch", "the finalizer cafe.dev/drain is taken off"),
+    ("cafedeployments/finalizers", "update", "asked by OwnerReferencesPermissionEnforcement"),
+    ("cafereleases", "delete", "historyLimit"),
+    ("cafereleases", "list", "API servers that do not stream lists"),
+    ("controllerrevisions", "delete", "historyLimit"),
+    ("controllerrevisions", "get", "a write whose answer was lost is looked up"),
+    ("controllerrevisions", "list", "API servers that do not stream lists"),
+    ("inplacesets", "get", "a write whose answer was lost is looked up"),
+    ("inplacesets", "list", "API servers that do not stream lists"),
+    ("inplacesets/finalizers", "update", "asked by OwnerReferencesPermissionEnforcement"),
+    ("leases", "get", "a replica that stands by"),
+    ("leases", "watch", "a replica that stands by"),
+    ("nodes", "list", "API servers that do not stream lists"),
+    ("persistentvolumeclaims", "create", "volumeClaimTemplates"),
+    ("persistentvolumeclaims", "delete", "volumeClaimTemplates"),
+    ("persistentvolumeclaims", "get", "a write whose answer was lost is looked up"),
+    ("persistentvolumeclaims", "list", "API servers that do not stream lists"),
+    ("persistentvolumeclaims", "patch", "volumeClaimTemplates"),
+    ("pods", "get", "a write whose answer was lost is looked up"),
+    ("pods", "list", "API servers that do not stream lists"),
+];
+
+#[tokio::test]
+async fn every_right_of_the_chart_is_used() {
+    let ground = a_life("used").await;
+    let entries = ground.bed.audit().entries().unwrap();
+    let used: BTreeSet<(String, String)> = entries
+        .iter()
+        .filter(|entry| is_controller(entry) && entry.code < 400)
+        .map(|entry| {
+            let rest =
+                if entry.subresource.is_empty() { String::new() } else { format!("/{}", entry.subresource) };
+            (format!("{}{rest}", entry.resource), entry.verb.clone())
+        })
+        .collect();
+    let mut unused = BTreeSet::new();
+    for file in ["workloads", "cluster", "lease"] {
+        let path = format!("{}/../charts/cafe/files/rules/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let rules: Vec<Value> = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let words =
+            |rule: &Value, key: &str| -> Vec<String> { serde_json::from_value(rule[key].clone()).unwrap() };
+        for rule in &rules {
+            for resource in words(rule, "resources") {
+                unused.extend(words(rule, "verbs").into_iter().map(|verb| (resource.clone(), verb)));
+            }
+        }
+    }
+    unused.retain(|right| !used.contains(right));
+    let known: BTreeSet<(String, String)> =
+        USED_ELSEWHERE.iter().map(|(resource, verb, _)| ((*resource).into(), (*verb).into())).collect();
+    let unknown: Vec<_> = unused.difference(&known).collect();
+    assert!(unknown.is_empty(), "the rules give rights that nothing uses: {unknown:?}");
 }
 
 /// Its requests, and not those of the test below, which borrows its name.

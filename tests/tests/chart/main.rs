@@ -1,11 +1,12 @@
 //! The Helm chart: what it renders for each kind of user, what it refuses, and that a real API server takes all of it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use cafe_tests::bed::Bed;
 use cafe_tests::scenario::bed;
+use serde_json::{Value, json};
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/cafe");
 
@@ -74,9 +75,14 @@ const USERS: &[(&str, &[&str])] = &[
 ];
 
 fn helm(bed: &Bed, values: &[&str]) -> Result<String> {
+    helm_as(bed, "cafe", values)
+}
+
+/// As [`helm`], for a release of another name.
+fn helm_as(bed: &Bed, release: &str, values: &[&str]) -> Result<String> {
     bed.components().ensure()?;
     let mut helm = Command::new(bed.components().path("helm"));
-    helm.args(["template", "cafe", CHART, "--namespace", "cafe-system", "--kube-version", "1.36.0"]);
+    helm.args(["template", release, CHART, "--namespace", "cafe-system", "--kube-version", "1.36.0"]);
     for value in values {
         helm.args(["--set", value]);
     }
@@ -121,9 +127,76 @@ fn values_that_mean_nothing_are_refused() -> Result<()> {
         ),
         ("leaderElection.leaseSeconds=1", "leaseSeconds"),
         ("logging.format=xml", "format"),
+        ("fullnameOverride=team.cafe", "fullnameOverride"),
+        ("fullnameOverride=Cafe", "fullnameOverride"),
+        ("fullnameOverride=1cafe", "fullnameOverride"),
+        ("fullnameOverride=cafe-", "fullnameOverride"),
+        ("fullnameOverride=a2345678901234567890123456789012345678901", "fullnameOverride"),
+        ("nameOverride=team.cafe", "nameOverride"),
+        ("nameOverride=Cafe", "nameOverride"),
+        ("nameOverride=a2345678901234567890123456789012345678901", "nameOverride"),
     ] {
         let refused = helm(&bed, &[value]).unwrap_err().to_string();
         assert!(refused.contains(word), "{value}: {refused}");
+    }
+    Ok(())
+}
+
+/// What a Service may be called (DNS-1035), which is the strictest of all.
+fn is_service_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let (first, last) = (name.chars().next(), name.chars().last());
+    name.len() <= 63
+        && name.chars().all(fits)
+        && first.is_some_and(|c| c.is_ascii_lowercase())
+        && last.is_some_and(|c| c != '-')
+}
+
+#[test]
+fn whatever_the_release_is_called_the_api_server_takes_its_names() -> Result<()> {
+    let bed = Bed::temporary()?;
+    let longest = "release-with-the-longest-name-that-helm-takes-of-anyon";
+    let longest = longest.get(..53).context("53 characters")?;
+    for (release, values, full) in [
+        ("cafe", &[][..], "cafe"),
+        ("shop.prod", &[], "shop-prod-cafe"),
+        ("1st", &[], "r1st-cafe"),
+        ("2.cafe.eu", &[], "r2-cafe-eu"),
+        (longest, &[], "release-with-the-longest-name-that-helm"),
+        ("shop", &["nameOverride=delivery"], "shop-delivery"),
+        (
+            "shop",
+            &["fullnameOverride=a234567890123456789012345678901234567890"],
+            "a234567890123456789012345678901234567890",
+        ),
+    ] {
+        let values: Vec<&str> = values.iter().copied().chain(["webhook.certManager.enabled=true"]).collect();
+        let render = helm_as(&bed, release, &without_definitions(&values))?;
+        let service = format!("{full}-webhook");
+        let mut services = 0;
+        for document in render.split("\n---\n").filter(|text| text.contains("kind:")) {
+            let object: Value = serde_saphyr::from_str(document)?;
+            let name = object.pointer("/metadata/name").and_then(Value::as_str).context("a name")?;
+            assert!(name.starts_with(full) && is_service_name(name), "{release} {values:?}: {name}");
+            services += usize::from(object["kind"] == "Service");
+            for (label, value) in
+                object.pointer("/metadata/labels").and_then(|l| l.as_object()).into_iter().flatten()
+            {
+                let value = value.as_str().context("a text")?;
+                assert!(value.len() <= 63, "{release}: {label} is {value}");
+            }
+            if object["kind"] == "Certificate" {
+                let names = json!([
+                    format!("{service}.cafe-system.svc"),
+                    format!("{service}.cafe-system.svc.cluster.local")
+                ]);
+                assert_eq!(object["spec"]["dnsNames"], names);
+            }
+        }
+        assert_eq!(services, 2, "{release}: {service}, {full}-metrics");
+        // What makes a certificate of its own is told the same name.
+        let own = helm_as(&bed, release, &without_definitions(&values[..values.len() - 1]))?;
+        assert!(own.contains(&format!("- --service={service}\n")), "{release}: {own}");
     }
     Ok(())
 }
@@ -151,6 +224,43 @@ async fn the_api_server_takes_every_render() -> Result<()> {
         apply(bed, user, &namespaces.join("---\n"), false)?;
         apply(bed, user, &ours.join("\n---\n"), true)?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_pod_of_the_chart_may_run_where_the_restricted_standard_is_enforced() -> Result<()> {
+    let bed = bed().await?;
+    let strict = "apiVersion: v1\nkind: Namespace\nmetadata: {name: strict, labels: {pod-security.kubernetes.io/enforce: restricted}}\n";
+    apply(bed, "strict", strict, false)?;
+    let mut pods = Vec::new();
+    for (user, values) in USERS {
+        let render = helm(bed, &without_definitions(values))?;
+        for document in render.split("\n---\n").filter(|text| text.contains("kind:")) {
+            let object: Value = serde_saphyr::from_str(document)?;
+            let spec = match object["kind"].as_str() {
+                Some("Deployment") => object.pointer("/spec/template/spec"),
+                Some("Pod") => object.get("spec"),
+                _ => None,
+            };
+            if let Some(spec) = spec {
+                let mut spec = spec.clone();
+                // Accounts of the chart are not there, and do not matter.
+                spec.as_object_mut().context("a spec")?.remove("serviceAccountName");
+                pods.push((format!("{user}-{}", pods.len()).replace('_', "-"), spec));
+            }
+        }
+    }
+    assert!(pods.len() >= 2 * USERS.len(), "{}", pods.len());
+    let pod = |(name, spec): &(String, Value)| {
+        json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": "strict" }, "spec": spec }).to_string()
+    };
+    let all: Vec<String> = pods.iter().map(pod).collect();
+    apply(bed, "strict-pods", &all.join("\n---\n"), true)?;
+    // Without what the chart says of a container the same API server refuses the pod.
+    let (name, mut loose) = pods.remove(0);
+    loose["containers"][0].as_object_mut().context("a container")?.remove("securityContext");
+    let refused = apply(bed, "strict-loose", &pod(&(name, loose)), true).unwrap_err().to_string();
+    assert!(refused.contains("violates PodSecurity \"restricted"), "{refused}");
     Ok(())
 }
 

@@ -4,7 +4,6 @@
 
 mod panels;
 mod prometheus;
-mod reviews;
 mod scrape;
 mod story;
 
@@ -12,6 +11,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use cafe_tests::reviews;
 use cafe_tests::scenario::{Kind, Workload, bed};
 use kube::api::DeleteParams;
 use prometheus::Prometheus;
@@ -105,7 +105,7 @@ async fn releases_are_seen_in_metrics_dashboards_and_alerts_exactly_as_they_went
     let controller = bed.controller_address()?.to_string();
     let ready = scrape::client(&controller)?;
     assert_eq!(ready.request_text(http::Request::get("/readyz").body(Vec::new())?).await?, "ok\n");
-    let webhook = reviews::start(bed).await?;
+    let webhook = reviews::start(bed, false).await?;
     webhook.ask().await?;
     let prometheus = Prometheus::start(bed, &controller, &webhook.admin)?;
     // From before the first release, so that what happens is seen as an increase.
@@ -118,7 +118,11 @@ async fn releases_are_seen_in_metrics_dashboards_and_alerts_exactly_as_they_went
     let counted = counts_are_exact(&controller, &six, &moved, &held).await?;
     names_are_bounded(&counted, &[&six, &moved, &held]).await?;
     is_well_formed(&counted)?;
-    is_well_formed(&Scrape::of(&webhook.admin).await?)?;
+    let reviewed = Scrape::of(&webhook.admin).await?;
+    is_well_formed(&reviewed)?;
+    for name in OTHERS.iter().filter(|name| name.starts_with("process_")) {
+        ensure!(reviewed.names().contains(name), "the webhook does not tell {name}:\n{}", reviewed.text);
+    }
     let waits =
         format!("cafe_release_waiting_since_timestamp_seconds{{namespace=\"{}\"}} > 0", held.namespace());
     prometheus.until(&waits).await?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use cafe_tests::bed::{Bed, Options, controller};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
@@ -111,6 +112,17 @@ impl Running {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Tells it to stop, as the kubelet does.
+    pub(crate) fn terminate(&self) -> Result<()> {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())).context("it has ended")?;
+        kill_process(pid, Signal::TERM).context("cannot send SIGTERM")
+    }
+
+    /// Waits until it has ended; none where a signal ended it.
+    pub(crate) async fn code(&mut self) -> Result<Option<i32>> {
+        Ok(tokio::time::timeout(PATIENCE, self.child.wait()).await.context("it does not end")??.code())
+    }
+
     /// Waits for a line with this text, and returns it.
     pub(crate) async fn until_said(&mut self, text: &str) -> Result<Value> {
         let wait = async {
@@ -157,6 +169,32 @@ pub(crate) fn taken_port() -> Result<(TcpListener, String)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?.to_string();
     Ok((listener, address))
+}
+
+/// Gives an account of this namespace these rights in it.
+pub(crate) async fn grant(
+    bed: &Bed,
+    namespace: &str,
+    account: &str,
+    role: &str,
+    rules: &Value,
+) -> Result<()> {
+    let meta = json!({ "name": role, "namespace": namespace });
+    let api = "rbac.authorization.k8s.io";
+    let role = json!({ "apiVersion": format!("{api}/v1"), "kind": "Role", "metadata": meta, "rules": rules });
+    let binding = json!({
+        "apiVersion": format!("{api}/v1"), "kind": "RoleBinding", "metadata": meta,
+        "roleRef": { "apiGroup": api, "kind": "Role", "name": meta["name"] },
+        "subjects": [{ "kind": "ServiceAccount", "name": account, "namespace": namespace }],
+    });
+    bed.apply(&role.to_string(), None).await?;
+    bed.apply(&binding.to_string(), None).await
+}
+
+/// Rules of the controller, as the chart gives them.
+pub(crate) fn rules(file: &str) -> Result<Value> {
+    let path = format!("{}/../charts/cafe/files/rules/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+    Ok(serde_saphyr::from_str(&std::fs::read_to_string(path)?)?)
 }
 
 /// A service account without rights.

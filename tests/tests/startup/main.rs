@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod ground;
+mod stop;
+mod wanted;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Result;
 use cafe_tests::bed::Bed;
 use cafe_tests::scenario::{Workload, web};
-use ground::{BOTH, End, Program, Running, account, altered, bed, end, taken_port};
+use ground::{BOTH, End, Program, Running, account, altered, bed, end, grant, rules, taken_port};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -137,6 +140,24 @@ async fn missing_rights_are_named_and_the_commands_that_are_printed_grant_them()
     Ok(())
 }
 
+/// Every write says which look at which kind of object has decided it; what belongs to no object says nothing of the kind.
+fn lines_tell_the_look_that_they_belong_to(log: &str) {
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut writes: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();
+    for line in lines.iter().filter(|line| line["msg"] == "applied") {
+        writes.entry(line["reconcile_id"].as_u64().unwrap()).or_default().push(line);
+    }
+    let kinds: BTreeSet<&str> =
+        writes.values().flatten().map(|l| l["controller"].as_str().unwrap()).collect();
+    assert_eq!(kinds, BTreeSet::from(["cafedeployment", "inplaceset"]));
+    for lines in writes.values() {
+        assert!(lines.iter().all(|line| line["controller"] == lines[0]["controller"]), "{lines:#?}");
+    }
+    assert!(writes.values().any(|lines| lines.len() > 1), "pods that one look creates share its number");
+    let starting = lines.iter().find(|line| line["msg"] == "starting").unwrap();
+    assert!(starting["controller"].is_null() && starting["reconcile_id"].is_null(), "{starting}");
+}
+
 /// What the API server publishes of the definitions. It follows a change of them a moment later.
 fn published(bed: &Bed) -> String {
     let output = bed.kubectl(&["get", "--raw", "/openapi/v3/apis/cafe.dev/v1alpha1"]).unwrap();
@@ -222,27 +243,15 @@ async fn in_namespaces_of_its_own_the_controller_needs_no_right_beyond_them() ->
     object["spec"]["topology"]["autoReschedule"] = json!({ "enable": true });
     let shop = Workload::open(bed, "namespaced", &object).await?;
     let namespace = shop.namespace().to_owned();
-    let rules = |file: &str| -> Result<Value> {
-        let path = format!("{}/../charts/cafe/files/rules/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
-        Ok(serde_saphyr::from_str(&std::fs::read_to_string(path)?)?)
-    };
     bed.apply(&account(&namespace, "narrow"), None).await?;
     for file in ["workloads", "lease"] {
-        let meta = json!({ "name": file, "namespace": namespace });
-        let api = "rbac.authorization.k8s.io";
-        let role = json!({ "apiVersion": format!("{api}/v1"), "kind": "Role", "metadata": meta, "rules": rules(file)? });
-        let binding = json!({
-            "apiVersion": format!("{api}/v1"), "kind": "RoleBinding", "metadata": meta,
-            "roleRef": { "apiGroup": api, "kind": "Role", "name": file },
-            "subjects": [{ "kind": "ServiceAccount", "name": "narrow", "namespace": namespace }],
-        });
-        bed.apply(&role.to_string(), None).await?;
-        bed.apply(&binding.to_string(), None).await?;
+        grant(bed, &namespace, "narrow", file, &rules(file)?).await?;
     }
     let mut command = Program::Controller.with(&bed.account(&namespace, "narrow").await?).await?;
     command.args(["--namespace", &namespace, "--watch-namespaces", &namespace, "--identity", "narrow"]);
     let mut running = Running::start(command)?;
-    running.until_said("may not get, list and watch nodes").await?;
+    let told = running.until_said("goes on without a right").await?;
+    assert_eq!(told["missing"], "list, watch nodes in the whole cluster", "{told}");
     shop.serve("web", &json!({})).await?;
     shop.start().await?;
     shop.wait_until_served().await?;
@@ -256,6 +265,7 @@ async fn in_namespaces_of_its_own_the_controller_needs_no_right_beyond_them() ->
         units["status"] == "True" && units["message"].as_str().unwrap().contains("rbac.readNodes"),
         "{units}"
     );
-    assert_eq!(running.log().matches("may not get, list and watch nodes").count(), 1, "once");
+    assert_eq!(running.log().matches("goes on without a right").count(), 1, "once, and nothing else");
+    lines_tell_the_look_that_they_belong_to(&running.log());
     Ok(())
 }

@@ -8,8 +8,11 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use cafe_tests::bed::{Bed, Options, controller};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
+use tokio_rustls::TlsConnector;
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/cafe");
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,6 +34,7 @@ struct Place {
 }
 
 static PLACE: OnceCell<Place> = OnceCell::const_new();
+static PLACE_APART: OnceCell<Place> = OnceCell::const_new();
 
 /// A namespace of a test.
 pub(crate) struct Space {
@@ -56,7 +60,16 @@ pub(crate) fn manifest(name: &str) -> Value {
 impl Ground {
     /// Waits for its turn, with the webhook up.
     pub(crate) async fn take() -> Result<Self> {
-        let place = PLACE.get_or_try_init(Place::make).await?;
+        Self::of(&PLACE).await
+    }
+
+    /// A cluster of its own, for a test that takes long: the others go on meanwhile.
+    pub(crate) async fn apart() -> Result<Self> {
+        Self::of(&PLACE_APART).await
+    }
+
+    async fn of(place: &'static OnceCell<Place>) -> Result<Self> {
+        let place = place.get_or_try_init(Place::make).await?;
         let ground = Self { place, _turn: place.turn.lock().await };
         ground.start().await?;
         Ok(ground)
@@ -79,7 +92,7 @@ impl Ground {
         let free = || anyhow::Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
         let ports = [free()?, free()?];
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.place.port)).await?;
-        let pair = Pair { bed: self.place.bed.clone(), relay: tokio::spawn(relay(listener, ports)) };
+        let pair = Pair { bed: self.place.bed.clone(), relay: tokio::spawn(relay(listener, ports)), ports };
         for (name, port) in Pair::NAMES.into_iter().zip(ports) {
             self.place.start(name, port)?;
         }
@@ -147,10 +160,29 @@ impl Ground {
 pub(crate) struct Pair {
     bed: Arc<Bed>,
     relay: tokio::task::JoinHandle<()>,
+    ports: [u16; 2],
 }
 
 impl Pair {
     const NAMES: [&str; 2] = ["webhook-one", "webhook-two"];
+
+    /// Whether both show a certificate that this authority, and no other, has signed for their Service.
+    pub(crate) async fn are_vouched_for_by(&self, authority: &str) -> Result<bool> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.as_bytes())?)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let config = config.with_root_certificates(roots).with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(config));
+        for port in self.ports {
+            let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+            let name = ServerName::try_from("cafe-webhook.cafe-system.svc")?;
+            if connector.connect(name, stream).await.is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 
     /// Kills one in the middle of whatever it does.
     pub(crate) fn kill(&self, number: usize) -> Result<()> {

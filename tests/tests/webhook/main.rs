@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod ground;
+mod rotation;
 
 use anyhow::Result;
 use ground::{Ground, manifest};

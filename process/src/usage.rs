@@ -1,4 +1,5 @@
-//! What every Prometheus client tells of its process, from `/proc/self`, read at each scrape. Nothing where there is no `/proc`.
+//! The metrics `process_*`: what every Prometheus client tells of its process, from `/proc/self`, read at each scrape. Nothing where there is
+//! no `/proc`.
 
 use std::fmt;
 use std::fs;
@@ -7,13 +8,22 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::registry::Registry;
 
 /// Ticks of a second in `/proc`, whatever the kernel's own clock does: part of Linux' binary interface.
 const TICKS: f64 = 100.0;
 
 /// The process that answers the scrape.
 #[derive(Debug)]
-pub(super) struct Process;
+struct Process;
+
+/// The metrics of this process. Their names have no prefix, so they stand in a registry of their own.
+#[must_use]
+pub fn registry() -> Registry {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Process));
+    registry
+}
 
 impl Collector for Process {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
