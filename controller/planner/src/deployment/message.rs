@@ -242,6 +242,7 @@ fn hint(s: &Snapshot<'_>) -> String {
 #[must_use]
 pub fn cause(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
     let trouble = trouble(s).map(|t| in_trouble(s, t)).or_else(|| sick(s, step)).or_else(|| draining(s));
+    let trouble = trouble.or_else(|| unit_health::being_deleted(s).map(|(_, message)| message));
     trouble.or_else(|| offline(s)).or_else(|| unreturned(s)).or_else(|| unready(s))
 }
 

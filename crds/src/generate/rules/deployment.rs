@@ -36,6 +36,7 @@ pub(in super::super) const CAFE_DEPLOYMENT: &[Rule] = &[
     NODE_LABEL_KEY_PLACES,
     NODE_LABEL_KEY_SYNTAX,
     VALUES_PRESENT,
+    VALUES_COUNT,
     VALUE_SYNTAX,
     VALUES_UNIQUE,
     PINS_OF_KNOWN_UNITS,
@@ -129,6 +130,12 @@ const VALUES_PRESENT: Rule = Rule::new(
     "self.?unitType.orValue('None') == 'None' ? 'spec.topology.values is [' + self.values.join(', ') + '], but unitType None has one unit without a name: write unitType: Cell or Zone, or leave values out' : 'spec.topology.values is empty: name the units of unitType ' + self.unitType + ', such as values: [CellA, CellB]'",
 )
 .blames(".values");
+
+const VALUES_COUNT: Rule = Rule::new(
+    "spec.topology.values",
+    "self.size() <= 64",
+    "'spec.topology.values has %d units: give at most 64, such as [CellA, CellB], and put the others into another CafeDeployment'.format([self.size()])",
+);
 
 const VALUE_SYNTAX: Rule = Rule::new(
     "spec.topology.values[]",
