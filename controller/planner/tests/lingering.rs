@@ -107,6 +107,12 @@ fn a_set_that_drains_its_pods_first_lets_itself_go_and_holds_nothing_while_someb
     cluster.run_for(60);
     let set = cluster.unit(&unit);
     assert_eq!((set.bonds.drain, cluster.pods_of(set.uid).count()), (None, 0), "{}", cluster.story());
+    assert_eq!(
+        cluster.in_service(),
+        6,
+        "nothing more is taken out beside what is missing: {}",
+        cluster.story()
+    );
     holds_nothing(&cluster, &unit);
 }
 

@@ -300,8 +300,8 @@ pub(crate) fn of_the_topology() -> Vec<Bad> {
         ),
         bad(
             "/spec/topology/values",
-            json!(many(256)),
-            [values, "has 256 units", "at most 64, such as [CellA, CellB]"],
+            json!(many(200)),
+            [values, "has 200 units", "at most 64, such as [CellA, CellB]"],
         ),
         bad("/spec/topology/unitReplicas", json!(all_pinned), [pins, "cell-0", "which are CellA, CellB"]),
         bad("/spec/topology/unitReplicas", json!({ "CellC": 1 }), [pins, "CellC", "which are CellA, CellB"]),

@@ -104,8 +104,7 @@ fn lost(today: i32, available: i32, in_flight: i32) -> i32 {
 
 fn create(s: &Snapshot<'_>, unit: &str, spec: SetSpec, plan: &mut Plan) {
     let name = set_name(&s.deployment.name, unit);
-    if s.taken.contains(&name) {
-        let note = message::name_taken(s, unit, &name);
+    if let Some(note) = message::name_taken(s, unit, &name) {
         plan.notices.push(Event { once: name.to_string(), ..Event::warning(reason::NAME_TAKEN, note) });
     } else if !s.busy {
         let event = Event::normal(

@@ -23,7 +23,10 @@ pub fn plan(s: &Snapshot<'_>) -> Plan {
         let when_scaled = ClaimRetention::Retain;
         let claim_retention = ClaimRetentionPolicy { when_scaled, ..s.set.spec.claim_retention };
         let set = Set { spec: SetSpec { claim_retention, ..s.set.spec.clone() }, ..s.set.clone() };
-        return empty(&Snapshot { set: &set, ..s.clone() });
+        let mut plan = empty(&Snapshot { set: &set, ..s.clone() });
+        // Those that have gone are missing all the same: no other unit is to take out what the application can spare no more.
+        plan.census.broken = census::take(s).broken;
+        return plan;
     }
     end(s)
 }

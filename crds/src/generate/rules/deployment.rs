@@ -39,6 +39,7 @@ pub(in super::super) const CAFE_DEPLOYMENT: &[Rule] = &[
     VALUES_COUNT,
     VALUE_SYNTAX,
     VALUES_UNIQUE,
+    VALUES_KEEP_CASE,
     PINS_OF_KNOWN_UNITS,
     PIN_SYNTAX,
     PIN_PERCENTAGES,
@@ -147,6 +148,14 @@ const VALUES_UNIQUE: Rule = Rule::new(
     "spec.topology.values",
     "self.all(unit, self.exists_one(other, other.lowerAscii() == unit.lowerAscii()))",
     "'spec.topology.values has ' + self.filter(unit, !self.exists_one(other, other.lowerAscii() == unit.lowerAscii()))[0] + ' more than once: units must differ by more than case, such as CellA and CellB'",
+);
+
+/// The old unit could not be emptied before the new one is there, nor the new one be made before the old one is gone: both have one
+/// name of an InPlaceSet.
+const VALUES_KEEP_CASE: Rule = Rule::new(
+    "spec.topology.values",
+    "self.all(unit, unit in oldSelf || !oldSelf.exists(old, old.lowerAscii() == unit.lowerAscii()))",
+    "'spec.topology.values has ' + self.filter(unit, !(unit in oldSelf) && oldSelf.exists(old, old.lowerAscii() == unit.lowerAscii()))[0] + ', which differs from a unit of before only by case: choose another name, or take the old unit out first and wait until its InPlaceSet is gone, such as values: [CellA] and then [CellA, CELLB]'",
 );
 
 const PINS_OF_KNOWN_UNITS: Rule = Rule::new(
