@@ -60,6 +60,9 @@ pub const FINALIZER_DRAIN: &str = "cafe.dev/drain";
 /// Kubernetes' finalizer of an object whose dependents are to live on without it.
 pub const FINALIZER_ORPHAN: &str = "orphan";
 
+/// Kubernetes' finalizer on an object whose dependents are deleted before it.
+pub const FINALIZER_FOREGROUND: &str = "foregroundDeletion";
+
 /// Node label that names the cell of a node (`unitType: Cell`).
 pub const NODE_LABEL_CELL: &str = "cafe.dev/cell";
 /// Node label that names the zone of a node (`unitType: Zone`).

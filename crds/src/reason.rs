@@ -120,6 +120,8 @@ words! {
     NO_NODES = "NoNodes";
     /// A unit has nodes, and none of them is Ready.
     UNIT_LOST = "UnitLost";
+    /// The InPlaceSet of a unit is being deleted, and something keeps it: the unit is made again once it is gone.
+    UNIT_BEING_DELETED = "UnitBeingDeleted";
     /// Pods find no node in their unit, and no other unit may take them.
     NO_ROOM = "NoRoom";
     /// Pods find no node, and none is moved because the controller may not read nodes.

@@ -9,6 +9,8 @@ pub struct Bonds {
     pub drain: Option<usize>,
     /// Its dependents are to live on when it goes: the finalizer `orphan`.
     pub orphans: bool,
+    /// Its dependents are to go before it, and are deleted by the garbage collector: the finalizer `foregroundDeletion`.
+    pub foreground: bool,
     /// It has an owner reference, whoever that is.
     pub owned: bool,
     /// Who else than the controller has written something that stands in the spec, as that client calls itself.

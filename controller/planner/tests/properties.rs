@@ -13,7 +13,7 @@ use cafe_crds::{
 };
 use cafe_planner::{deployment::snapshot::unit_of, pod::Gate};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
-use simulator::{Cluster, Planner, Protector, Template, cells};
+use simulator::{Cluster, Planner, Protector, Removal, Template, cells};
 
 /// One thing that happens, of those nobody plans.
 #[derive(Clone, Debug)]
@@ -59,6 +59,8 @@ enum Chance {
     DrainTimeout(i32, bool),
     GroupScaleOut(bool),
     DeleteSet(usize),
+    /// Someone deletes an InPlaceSet, and somebody's finalizer keeps it until it is deleted once more.
+    Linger(usize, Removal),
     LoseStatus,
     /// A unit has room for so many pods, or for any number.
     Room(usize, Option<usize>),
@@ -67,6 +69,10 @@ enum Chance {
     Reschedule(bool, i32),
     /// Somebody takes a ceiling off, or writes one.
     Ceiling(usize, Option<i32>),
+}
+
+fn removal() -> impl Strategy<Value = Removal> {
+    prop::sample::select(vec![Removal::Background, Removal::Drained, Removal::Foreground])
 }
 
 fn amount() -> impl Strategy<Value = IntOrPercent> {
@@ -113,6 +119,7 @@ fn chance() -> impl Strategy<Value = Chance> {
         1 => (1..9i32, any::<bool>()).prop_map(|(seconds, force)| C::DrainTimeout(seconds, force)),
         1 => any::<bool>().prop_map(C::GroupScaleOut),
         1 => any::<usize>().prop_map(C::DeleteSet),
+        1 => (any::<usize>(), removal()).prop_map(|(i, how)| C::Linger(i, how)),
         1 => Just(C::LoseStatus),
         3 => (0..4usize, prop::option::of(0..6usize)).prop_map(|(unit, room)| C::Room(unit, room)),
         1 => (0..4usize, 0..3u32).prop_map(|(unit, ready)| C::Nodes(unit, ready)),
@@ -291,6 +298,12 @@ fn happen(cluster: &mut Cluster, template: &mut Template, chance: &Chance) {
                 cluster.delete_set(&units[i % units.len()]);
             }
         }
+        C::Linger(i, how) => {
+            let units: Vec<String> = cluster.sets.iter().map(|s| unit_of(s).to_owned()).collect();
+            if !units.is_empty() {
+                cluster.linger(&units[i % units.len()], *how);
+            }
+        }
         C::LoseStatus => {
             // What is on its way relies on the journals.
             if cluster.flying.is_empty() && cluster.sets.iter().all(|s| s.journal.is_empty()) {
@@ -343,6 +356,11 @@ fn end_well(cluster: &mut Cluster) {
     cluster.protectors.values_mut().for_each(|p| *p = Protector::Prompt);
     cluster.rooms.clear();
     cluster.nodes.clear();
+    let lingering: Vec<String> =
+        cluster.sets.iter().filter(|s| s.deleting).map(|s| unit_of(s).to_owned()).collect();
+    for unit in &lingering {
+        cluster.delete_set(unit);
+    }
     let pods: Vec<_> = cluster.pods.keys().copied().collect();
     for uid in pods {
         cluster.edit_pod(uid, |pod| pod.offline = false);

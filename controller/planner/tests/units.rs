@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cafe_crds::{
     condition::{ConditionStatus, types},
-    deployment::{GroupState, ReleaseState, Strategy as Release, Topology, UnitType},
+    deployment::{AutoReschedule, GroupState, ReleaseState, Strategy as Release, Topology, UnitType},
     intstr::IntOrPercent::{self, Int, Percent},
     time::Seconds,
 };
@@ -19,7 +19,7 @@ use cafe_planner::{
     pod::Gate,
 };
 use proptest::{prelude::*, sample::subsequence, test_runner::FileFailurePersistence};
-use simulator::Cluster;
+use simulator::{Cluster, Removal};
 
 const UNITS: [&str; 5] = ["CellA", "CellB", "CellC", "CellD", "CellE"];
 
@@ -334,8 +334,151 @@ fn config() -> ProptestConfig {
     }
 }
 
+/// What happens to units, all at once.
+#[derive(Clone, Debug)]
+enum Turn {
+    /// Units come, go, change places and pins.
+    Reshape(Shape),
+    /// An autoscaler sets a total.
+    Scale(i32),
+    /// All nodes of a unit are lost, with the pods that are there.
+    LoseNodes(usize),
+    /// They are back.
+    FindNodes,
+    /// The nodes of a unit have room for so many pods.
+    Room(usize, Option<usize>),
+    /// Somebody deletes the InPlaceSet of a unit; a finalizer keeps it.
+    Delete(usize, Removal),
+    /// The finalizers go.
+    LetGo,
+    Image(u32),
+    /// So many things happen, and the controller dies.
+    Steps(usize, bool),
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        3 => shape().prop_map(Turn::Reshape),
+        3 => (0..16i32).prop_map(Turn::Scale),
+        2 => (0..5usize).prop_map(Turn::LoseNodes),
+        1 => Just(Turn::FindNodes),
+        1 => (0..5usize, prop::option::of(0..4usize)).prop_map(|(unit, room)| Turn::Room(unit, room)),
+        1 => (0..5usize, prop::sample::select(vec![Removal::Background, Removal::Drained, Removal::Foreground]))
+            .prop_map(|(unit, how)| Turn::Delete(unit, how)),
+        1 => Just(Turn::LetGo),
+        1 => (1..3u32).prop_map(Turn::Image),
+        6 => (0..60usize, prop::bool::weighted(0.2)).prop_map(|(steps, dies)| Turn::Steps(steps, dies)),
+    ]
+}
+
+fn take(cluster: &mut Cluster, turn: &Turn) {
+    match turn {
+        Turn::Reshape((values, pins)) => {
+            let auto = cluster.deployment.spec.topology.auto_reschedule;
+            reshape(cluster, values, pins);
+            cluster.edit(|spec| spec.topology.auto_reschedule = auto);
+        }
+        Turn::Scale(replicas) => {
+            cluster.scale(*replicas);
+        }
+        Turn::LoseNodes(unit) => {
+            cluster.nodes.insert(UNITS[*unit].to_owned(), (2, 0));
+            cluster.full_units.insert(UNITS[*unit].to_owned());
+            let set = cluster.sets.iter().find(|s| unit_of(s) == UNITS[*unit]).map(|s| s.uid);
+            let lost: Vec<Uid> =
+                set.map(|set| cluster.pods_of(set).map(|p| p.pod.uid).collect()).unwrap_or_default();
+            for pod in lost {
+                cluster.lose(pod);
+            }
+        }
+        Turn::FindNodes => {
+            cluster.nodes.clear();
+            cluster.full_units.clear();
+        }
+        Turn::Room(unit, None) => drop(cluster.rooms.remove(UNITS[*unit])),
+        Turn::Room(unit, Some(room)) => drop(cluster.rooms.insert(UNITS[*unit].to_owned(), *room)),
+        Turn::Delete(unit, how) => {
+            if cluster.sets.iter().any(|s| unit_of(s) == UNITS[*unit]) {
+                cluster.linger(UNITS[*unit], *how);
+            }
+        }
+        Turn::LetGo => let_go(cluster),
+        Turn::Image(image) => {
+            cluster.apply_image(*image);
+        }
+        Turn::Steps(steps, dies) => {
+            for _ in 0..*steps {
+                cluster.step();
+            }
+            if *dies {
+                cluster.restart();
+            }
+        }
+    }
+}
+
+/// What a finalizer kept goes, with its pods.
+fn let_go(cluster: &mut Cluster) {
+    let kept: Vec<String> =
+        cluster.sets.iter().filter(|s| s.deleting).map(|s| unit_of(s).to_owned()).collect();
+    for unit in kept {
+        cluster.delete_set(&unit);
+    }
+}
+
+#[test]
+fn a_unit_whose_name_differs_only_by_case_is_told_of_and_takes_nothing_from_the_other() {
+    let mut cluster = installed(6, &["CellA", "CellB"], fours());
+    reshape(&mut cluster, &["CellA", "CELLB"], &[]);
+    cluster.settle();
+    assert_eq!(cluster.in_service(), 6, "{}", cluster.story());
+    assert_eq!(unit_condition(&cluster), (ConditionStatus::False, "NameTaken".into()));
+    assert!(
+        cluster.message().contains("unit CELLB needs the InPlaceSet shop-cellb"),
+        "{}",
+        cluster.message()
+    );
+    reshape(&mut cluster, &["CellA", "CellD"], &[]);
+    cluster.settle().assert_converged();
+    assert_eq!(sizes(&cluster), by_unit(&[("CellA", 3), ("CellD", 3)]));
+}
+
 proptest! {
     #![proptest_config(config())]
+
+    /// The simulator watches every promise at each step of it.
+    #[test]
+    fn units_that_are_renamed_pinned_scaled_lost_and_deleted_all_at_once_end_where_the_last_word_says(
+        replicas in 0..16i32,
+        strategy in strategy(),
+        reschedule in any::<bool>(),
+        turns in prop::collection::vec(turn(), 1..30),
+    ) {
+        let mut cluster = installed(replicas, &UNITS[..3], strategy);
+        cluster.quiet = false;
+        let auto = AutoReschedule { enable: reschedule, initial_delay_seconds: 1 };
+        cluster.edit(|spec| spec.topology.auto_reschedule = Some(auto));
+        for turn in &turns {
+            take(&mut cluster, turn);
+        }
+        for last in [Turn::LetGo, Turn::FindNodes] {
+            take(&mut cluster, &last);
+        }
+        cluster.rooms.clear();
+        cluster.settle();
+        if cluster.state() != ReleaseState::Completed {
+            cluster.confirm_all().settle();
+        }
+        cluster.assert_converged();
+        let spec = &cluster.deployment.spec;
+        let now = sizes(&cluster);
+        prop_assert!(now.keys().all(|unit| spec.topology.values.contains(unit)), "{}", cluster.story());
+        prop_assert_eq!(now.values().sum::<i32>(), spec.replicas, "{}", cluster.story());
+        if !reschedule {
+            // However it came there, the last word says the sizes up to who has the remainder.
+            prop_assert_eq!(wanted(spec, &now), now.clone(), "{}", cluster.story());
+        }
+    }
 
     /// The simulator watches the budget at every step of it.
     #[test]

@@ -6,7 +6,8 @@ use cafe_crds::{
     claims::ClaimRetention,
     names::{
         ANNOTATION_CEILING, ANNOTATION_CEILING_TOPOLOGY, ANNOTATION_OLDER_REVISIONS, ANNOTATION_OUTCOME,
-        FINALIZER_DRAIN, FINALIZER_ORPHAN, LABEL_PLACE, LABEL_SCALED_IN, LABEL_SET, PREFIX,
+        FINALIZER_DRAIN, FINALIZER_FOREGROUND, FINALIZER_ORPHAN, LABEL_PLACE, LABEL_SCALED_IN, LABEL_SET,
+        PREFIX,
     },
     time::Seconds,
 };
@@ -50,6 +51,7 @@ fn bonds(meta: &ObjectMeta, edited_by: Option<cafe_planner::Text>) -> Bonds {
     Bonds {
         drain: finalizers.iter().position(|f| f == FINALIZER_DRAIN),
         orphans: finalizers.iter().any(|f| f == FINALIZER_ORPHAN),
+        foreground: finalizers.iter().any(|f| f == FINALIZER_FOREGROUND),
         owned: !owners.is_empty(),
         edited_by,
     }

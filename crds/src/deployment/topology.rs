@@ -21,8 +21,8 @@ pub struct Topology {
     /// affinity. Required unless `unitType` is `None`, and refused then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
-        length(max = 64),
-        // Longer than any good one, so that the rule can say what is wrong: it is not asked once the schema is violated.
+        // More and longer ones than any good list has, so that the rules can say what is wrong: they are not asked once the schema is violated.
+        length(max = 200),
         inner(length(max = 128)),
         extend("x-kubernetes-list-type" = "atomic")
     )]
@@ -31,7 +31,7 @@ pub struct Topology {
     /// the other units. `spec.replicas` always wins: pins above it are shrunk in proportion, and when all units are pinned and
     /// some pods are left, they are filled up evenly; the condition `UnitsHealthy` says so (`PinsDoNotFit`). Percentages may add up to at most 100%. Default none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 200))]
     pub unit_replicas: BTreeMap<String, IntOrPercent>,
     /// What happens to a pod that finds no node in its unit.
     #[serde(skip_serializing_if = "Option::is_none")]

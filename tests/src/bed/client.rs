@@ -44,6 +44,17 @@ impl Bed {
         Ok(Client::try_from(config)?)
     }
 
+    /// A new client of the simulated kubelet, which retries nothing by itself.
+    ///
+    /// # Errors
+    /// When the bed has never been up.
+    #[cfg(test)]
+    pub(super) async fn kubelet_client(&self) -> Result<Client> {
+        let mut config = config(&self.dir().join("kwok.kubeconfig")).await?;
+        config.default_retry = false;
+        Ok(Client::try_from(config)?)
+    }
+
     /// Runs `kubectl` as the admin and returns what it printed, whether it succeeded or not.
     ///
     /// # Errors

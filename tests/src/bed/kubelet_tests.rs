@@ -392,3 +392,27 @@ async fn serving_addresses(stage: &Stage, serving: usize) -> Vec<String> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+#[tokio::test]
+async fn a_deletion_that_comes_late_does_not_hit_the_pod_that_has_the_name_now() {
+    let stage = Stage::set().await;
+    stage.create("web", json!({}), json!({})).await;
+    stage.until("there", |pod| !pod["status"]["podIP"].is_null()).await;
+    let kubelet = Bed::shared().await.unwrap().kubelet_client().await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(kubelet, &stage.namespace);
+    // The API server takes a moment to work by a policy that is new.
+    let end = Instant::now() + Duration::from_secs(30);
+    let tried = DeleteParams { dry_run: true, ..DeleteParams::default().grace_period(0) };
+    while pods.delete("web", &tried).await.is_ok() {
+        assert!(Instant::now() < end, "nobody refuses it");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let late = pods.delete("web", &DeleteParams::default().grace_period(0)).await.unwrap_err();
+    assert!(late.to_string().contains("is being deleted"), "{late}");
+    // One that is being deleted goes.
+    stage.pods.delete("web", &DeleteParams::default()).await.unwrap();
+    while stage.pods.get_opt("web").await.unwrap().is_some() {
+        assert!(Instant::now() < end, "it does not go");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -10,7 +10,7 @@ use kube::Client;
 use super::control_plane::{APISERVER, COMPONENTS, CONTROLLER_MANAGER, ControlPlane, ETCD, KWOK, SCHEDULER};
 use super::options::Options;
 use super::state::State;
-use super::{Bed, client, controller, install, nodes};
+use super::{Bed, client, controller, install, late_deletions, nodes};
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -35,6 +35,7 @@ impl Bed {
         self.processes.start(SCHEDULER, &mut plane.scheduler())?;
         nodes::ensure(&client, options).await?;
         if options.nodes > 0 {
+            late_deletions::refuse(&client).await?;
             self.processes.start(KWOK, &mut plane.kwok(options))?;
         }
         if !options.bare {

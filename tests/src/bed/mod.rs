@@ -12,6 +12,7 @@ mod install;
 mod kubeconfig;
 #[cfg(test)]
 mod kubelet_tests;
+mod late_deletions;
 mod lifecycle;
 #[cfg(test)]
 mod lifecycle_tests;

@@ -241,7 +241,9 @@ pub(crate) fn of_the_strategy() -> Vec<Bad> {
 
 pub(crate) fn of_the_topology() -> Vec<Bad> {
     let (values, pins) = ("spec.topology.values", "spec.topology.unitReplicas");
-    let many: Vec<String> = (0..65).map(|number| format!("cell-{number}")).collect();
+    let many = |count: usize| -> Vec<String> { (0..count).map(|n| format!("cell-{n}")).collect() };
+    let all_pinned: std::collections::BTreeMap<String, i32> =
+        many(65).into_iter().map(|unit| (unit, 1)).collect();
     vec![
         bad(
             "/spec/topology/unitType",
@@ -291,7 +293,17 @@ pub(crate) fn of_the_topology() -> Vec<Bad> {
             json!(["CellA", "cella"]),
             [values, "CellA more than once", "such as CellA and CellB"],
         ),
-        bad("/spec/topology/values", json!(many), [values, "65", "at most 64"]),
+        bad(
+            "/spec/topology/values",
+            json!(many(65)),
+            [values, "has 65 units", "at most 64, such as [CellA, CellB]"],
+        ),
+        bad(
+            "/spec/topology/values",
+            json!(many(200)),
+            [values, "has 200 units", "at most 64, such as [CellA, CellB]"],
+        ),
+        bad("/spec/topology/unitReplicas", json!(all_pinned), [pins, "has cell-", "which are CellA, CellB"]),
         bad("/spec/topology/unitReplicas", json!({ "CellC": 1 }), [pins, "CellC", "which are CellA, CellB"]),
         bad(
             "/spec/topology/unitReplicas",

@@ -123,6 +123,11 @@ async fn what_may_not_change_is_refused_with_what_it_was() {
             json!("rack"),
             [key, "is rack and was absent", "keep it as it was"],
         ),
+        bad(
+            "/spec/topology/values",
+            json!(["CellC", "CELLB"]),
+            ["spec.topology.values", "CELLB", "[CellA] and then [CellA, CELLB]"],
+        ),
     ];
     let mut found = wrong(&ground, "CafeDeployment", &good, &cases, true).await;
 

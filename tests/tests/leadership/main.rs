@@ -122,10 +122,7 @@ async fn a_replica_whose_clock_is_days_ahead_takes_nothing_from_a_leader_that_li
     let mut log = ground.bed.audit().at_end()?;
     let a = ground.start("a").await?;
     ground.until_led_by("a").await?;
-    let Some(b) = ground.start_days_ahead("b").await? else {
-        eprintln!("skipped: this machine allows no time namespaces (they are root's)");
-        return Ok(());
-    };
+    let b = ground.start_days_ahead("b").await?;
     let web = Workload::install(ground.bed, "ahead", &web(4)).await?;
     web.release("v2").await?;
     web.confirm("2/all").await?;

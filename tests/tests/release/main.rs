@@ -17,6 +17,7 @@ mod groups;
 mod hands;
 mod history;
 mod leaving;
+mod lingering;
 mod lost_nodes;
 mod matrix;
 mod minds;

@@ -46,6 +46,7 @@ pub fn plan(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation, plan: &m
     for view in s.units.iter().filter(|u| allocation.of(unit_of(u.set)).is_none()) {
         retire(s, view, step, &mut room, plan);
     }
+    s.units.iter().filter(|u| u.set.deleting).for_each(|view| take_back(view, plan));
     if deal.needs_fence {
         fence(s, plan);
     }
@@ -103,8 +104,7 @@ fn lost(today: i32, available: i32, in_flight: i32) -> i32 {
 
 fn create(s: &Snapshot<'_>, unit: &str, spec: SetSpec, plan: &mut Plan) {
     let name = set_name(&s.deployment.name, unit);
-    if s.taken.contains(&name) {
-        let note = message::name_taken(s, unit, &name);
+    if let Some(note) = message::name_taken(s, unit, &name) {
         plan.notices.push(Event { once: name.to_string(), ..Event::warning(reason::NAME_TAKEN, note) });
     } else if !s.busy {
         let event = Event::normal(
@@ -155,6 +155,19 @@ pub(super) fn is_empty(view: &UnitView<'_>) -> bool {
         && c.in_flight == 0
         && c.terminating == 0
         && c.discarded_claims == 0
+}
+
+/// Takes the share of the budget back from a set that is being deleted and kept by somebody's finalizer: it starts nothing any more,
+/// and the others would wait for it. Nothing else is written into it: it goes as it was.
+fn take_back(view: &UnitView<'_>, plan: &mut Plan) {
+    let set = view.set;
+    if view.busy || grants::grant_of(set) == 0 {
+        return;
+    }
+    let max_unavailable = IntOrPercent::Int(0);
+    let update_strategy = UpdateStrategy { max_unavailable, ..set.spec.update_strategy.clone() };
+    let spec = Box::new(SetSpec { update_strategy, ..set.spec.clone() });
+    plan.act(Action::WriteSet { name: set.name.clone(), uid: set.uid, rv: set.rv, spec });
 }
 
 /// A unit that is no longer in the topology: emptied, then removed. It starts no update any more, and a pod that dies

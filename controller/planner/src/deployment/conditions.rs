@@ -199,7 +199,9 @@ fn units_healthy(s: &Snapshot<'_>, allocation: &Allocation) -> Now {
     let (healthy, reason, message) = if let (Some(obstacle), Some(reason)) = (message::obstacle(s), stall(s))
     {
         (false, reason, obstacle)
-    } else if let Some((reason, message)) = unit_health::without_nodes(s) {
+    } else if let Some((reason, message)) =
+        unit_health::being_deleted(s).or_else(|| unit_health::without_nodes(s))
+    {
         (false, reason, message)
     } else if allocation.pins_fit {
         match unit_health::crowded(s) {

@@ -6,6 +6,7 @@ use cafe_crds::intstr::IntOrPercent;
 
 use crate::apportion::{Level, pour};
 use crate::deployment::{Snapshot, UnitView, allocation::Allocation, snapshot::unit_of, step::Step};
+use crate::set::Set;
 
 /// A unit as the dealer sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,10 +39,11 @@ pub struct Deal {
 pub fn deal(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Deal {
     let hands: Vec<Hand> =
         allocation.units.iter().map(|(unit, replicas)| hand(s, step, unit, *replicas)).collect();
-    // Units on their way out are dealt nothing more, but what they have counts until it is taken back.
+    // Units on their way out are dealt nothing more, but what they have counts until it is taken back, and what they have
+    // reserved until it is given back. Both are of one version: what is reserved after that knows of a grant that is taken back.
     let leaves = |u: &&UnitView<'_>| u.set.deleting || allocation.of(unit_of(u.set)).is_none();
     let leaving = s.units.iter().filter(leaves);
-    let held: i32 = leaving.map(|u| grant_of(u).max(u.census.in_flight)).sum();
+    let held: i32 = leaving.map(|u| grant_of(u.set).max(reserved(u))).sum();
     // Pods that have not been let in yet are no reason to take more of the others out.
     let budget = (s.budget_of(allocation.total()) - held).max(0);
     let wanted = wanted(budget, &hands);
@@ -51,11 +53,16 @@ pub fn deal(s: &Snapshot<'_>, step: &Step<'_>, allocation: &Allocation) -> Deal 
     Deal { grants: if needs_fence { shrunk } else { grown }, needs_fence }
 }
 
-fn grant_of(view: &UnitView<'_>) -> i32 {
-    match view.set.spec.update_strategy.max_unavailable {
+/// What a set is granted, as its spec says.
+pub(super) fn grant_of(set: &Set) -> i32 {
+    match set.spec.update_strategy.max_unavailable {
         IntOrPercent::Int(n) => n,
         IntOrPercent::Percent(_) => 0,
     }
+}
+
+fn reserved(view: &UnitView<'_>) -> i32 {
+    i32::try_from(view.set.journal.len()).unwrap_or(i32::MAX)
 }
 
 fn hand(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32) -> Hand {
@@ -65,7 +72,7 @@ fn hand(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32) -> Hand {
     };
     let c = view.census;
     if view.set.deleting {
-        // What it was granted counts, but it is told nothing more and takes nothing more out.
+        // What it was granted counts until it is taken back, but not as a share of what is dealt: it takes nothing more out.
         return Hand { current: Some(0), out: c.broken, goes: true, acknowledged: true, ..Hand::default() };
     }
     // By the revision that the release goes to, and not by the one that the unit has been told: what it takes out as soon as
@@ -74,7 +81,7 @@ fn hand(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32) -> Hand {
     let to_move =
         if step.is_complete() { to_restart(s, view) } else { step.quota(s, unit, replicas) - updated };
     Hand {
-        current: Some(grant_of(view)),
+        current: Some(grant_of(view.set)),
         out: c.broken.saturating_add(c.in_flight),
         in_flight: c.in_flight,
         demand: to_move.saturating_sub(c.in_flight).max(0),

@@ -11,6 +11,7 @@ pub use crate::words::pods;
 use crate::{
     deployment::{
         Snapshot, adoption, children, gate, overlap, reschedule, scaleout,
+        snapshot::unit_of,
         step::{Kind, Step},
         unit_health, waits,
     },
@@ -81,8 +82,8 @@ pub fn message(s: &Snapshot<'_>, step: &Step<'_>, placed: bool) -> String {
 pub fn obstacle(s: &Snapshot<'_>) -> Option<String> {
     let missing = s.unit_names().into_iter().filter(|unit| s.unit(unit).is_none());
     let mut names = missing.map(|unit| (unit, children::set_name(&s.deployment.name, unit)));
-    if let Some((unit, name)) = names.find(|(_, name)| s.taken.contains(name)) {
-        return Some(name_taken(s, unit, &name));
+    if let Some(taken) = names.find_map(|(unit, name)| name_taken(s, unit, &name)) {
+        return Some(taken);
     }
     let refused = s.units.iter().find_map(|u| Some((u.set, u.census.refused.as_ref()?)));
     refused.map(|(set, why)| {
@@ -94,9 +95,20 @@ pub fn obstacle(s: &Snapshot<'_>) -> Option<String> {
     })
 }
 
-/// That somebody else holds the name of a unit's InPlaceSet.
+/// That somebody else, or another unit, holds the name of a unit's InPlaceSet.
 #[must_use]
-pub fn name_taken(s: &Snapshot<'_>, unit: &str, name: &str) -> String {
+pub fn name_taken(s: &Snapshot<'_>, unit: &str, name: &str) -> Option<String> {
+    if let Some(other) = s.units.iter().find(|u| *u.set.name == *name).map(|u| unit_of(u.set)) {
+        return Some(format!(
+            "unit {unit} needs the InPlaceSet {name}, which is that of unit {other} as long as that has pods: units must differ by more \
+             than case; give {unit} another name: {}",
+            edit(s)
+        ));
+    }
+    s.taken.iter().any(|taken| **taken == *name).then(|| taken_by_others(s, unit, name))
+}
+
+fn taken_by_others(s: &Snapshot<'_>, unit: &str, name: &str) -> String {
     let namespace = &s.deployment.namespace;
     if let Some(why) = adoption::why_not(s, unit) {
         return format!(
@@ -242,6 +254,7 @@ fn hint(s: &Snapshot<'_>) -> String {
 #[must_use]
 pub fn cause(s: &Snapshot<'_>, step: &Step<'_>) -> Option<String> {
     let trouble = trouble(s).map(|t| in_trouble(s, t)).or_else(|| sick(s, step)).or_else(|| draining(s));
+    let trouble = trouble.or_else(|| unit_health::being_deleted(s).map(|(_, message)| message));
     trouble.or_else(|| offline(s)).or_else(|| unreturned(s)).or_else(|| unready(s))
 }
 

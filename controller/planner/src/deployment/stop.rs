@@ -139,12 +139,15 @@ fn here(s: &Snapshot<'_>, step: &Step<'_>) -> Progress {
     Progress { updated: sum(|c| c.replicas), available: sum(|c| c.available), at: s.now.wall }
 }
 
-/// Whether nothing stands in the way of the next pod: all are there and serve, none is on its way, and it may move.
+/// Whether nothing stands in the way of the next pod: all are there and serve, none is on its way, and it may move. The pods of a unit
+/// whose InPlaceSet is being deleted may not.
 fn is_well(s: &Snapshot<'_>, step: &Step<'_>) -> bool {
     let sum = |figure: fn(&Census) -> i32| s.units.iter().map(|u| figure(u.census)).sum::<i32>();
     let wanted: i32 = step.release.quota.iter().map(|q| q.replicas).sum();
     let is_forbidden = s.deployment.spec.strategy.pod_update_policy == PodUpdatePolicy::InPlaceOnly
         && template::change(&step.base.facts, &step.target.facts) == Change::Recreate;
     let is_whole = sum(|c| c.replicas) >= wanted && sum(|c| c.broken) == 0;
-    is_whole && sum(|c| c.in_flight) == 0 && !is_forbidden
+    let goes = |q: &UnitQuota| s.unit(&q.name).is_some_and(|u| u.set.deleting);
+    let is_stuck = is_forbidden || step.release.quota.iter().any(goes);
+    is_whole && sum(|c| c.in_flight) == 0 && !is_stuck
 }

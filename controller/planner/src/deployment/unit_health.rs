@@ -2,7 +2,7 @@
 
 use cafe_crds::{deployment::UnitType, names::ANNOTATION_CEILING, reason};
 
-use crate::deployment::{Snapshot, UnitNodes, ceiling, message, reschedule};
+use crate::deployment::{Snapshot, UnitNodes, ceiling, message, reschedule, snapshot::unit_of};
 
 /// Reason and message of a condition.
 pub type Problem = (&'static str, String);
@@ -53,6 +53,19 @@ pub fn without_nodes(s: &Snapshot<'_>) -> Option<Problem> {
          spec.topology.values; {look}"
     );
     Some((reason::UNIT_LOST, message))
+}
+
+/// The first unit whose InPlaceSet somebody deletes and something keeps: it moves and creates nothing until it is made again.
+#[must_use]
+pub fn being_deleted(s: &Snapshot<'_>) -> Option<Problem> {
+    let view = s.unit_names().into_iter().filter_map(|unit| s.unit(unit)).find(|u| u.set.deleting)?;
+    let (unit, set) = (unit_of(view.set), &view.set.name);
+    let message = format!(
+        "unit {unit}: InPlaceSet {set} is being deleted and is made again once it is gone; until then its pods stay what they are, and \
+         other units go on; to see who keeps it: kubectl -n {} get inplaceset {set} -o jsonpath='{{.metadata.finalizers}}'",
+        s.deployment.namespace
+    );
+    Some((reason::UNIT_BEING_DELETED, message))
 }
 
 /// Pods that no unit takes, or else units that keep a ceiling.

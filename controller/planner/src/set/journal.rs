@@ -266,21 +266,6 @@ pub fn write(s: &Snapshot<'_>, journal: &Journal, plan: &mut Plan) {
     }
 }
 
-/// Has a set that is going acknowledge it, and gives the reservations of pods back that have gone: as long as somebody's finalizer
-/// keeps it, its CafeDeployment reckons with what it says.
-pub fn acknowledge(s: &Snapshot<'_>, plan: &mut Plan) {
-    let stays = |entry: &&Entry| s.pods.iter().any(|view| view.pod.uid == entry.uid && !view.pod.terminating);
-    let next: Vec<Entry> = s.set.journal.iter().filter(stays).copied().collect();
-    let is_news = s.set.status.observed_generation != Some(s.set.generation) || next != s.set.journal;
-    if is_news && !s.busy {
-        let journal = Journal { next, ..Journal::default() };
-        // Its revision may have gone before it.
-        let update_revision = s.set.status.update_revision.clone();
-        let status = InPlaceSetStatus { update_revision, ..status(s, &journal, plan) };
-        push(s, &journal, status, plan);
-    }
-}
-
 /// Writes the status, with the journal as text.
 fn push(s: &Snapshot<'_>, journal: &Journal, status: InPlaceSetStatus, plan: &mut Plan) {
     let status = InPlaceSetStatus { in_flight: in_flight(journal), ..status };

@@ -244,6 +244,13 @@ impl Cluster {
             A::TouchSet { rv } => {
                 self.touch_set(set, rv);
             }
+            A::LetGo { rv, .. } => {
+                self.tally("let go");
+                let next = self.next_rv();
+                if let Some(set) = self.sets.iter_mut().find(|s| s.uid == set && s.rv == rv) {
+                    (set.bonds.drain, set.rv) = (None, next);
+                }
+            }
             A::WriteStatus { rv, status } => self.write_set_status(set, rv, *status),
             pod_write => self.write_pod(set, pod_write),
         }

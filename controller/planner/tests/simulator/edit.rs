@@ -20,6 +20,17 @@ use cafe_planner::{
 
 use super::{Cluster, EPOCH, Memory, Protector};
 
+/// How a set is deleted that somebody's finalizer keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Its pods live on until it is gone.
+    Background,
+    /// The same, with the finalizer `cafe.dev/drain`.
+    Drained,
+    /// Its pods are deleted at once.
+    Foreground,
+}
+
 /// A pod template in three words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Template {
@@ -315,6 +326,27 @@ impl Cluster {
         self.claims_lose_set(uid);
         self.memory.fenced.remove(&uid);
         self.memory.censuses.remove(&uid);
+        self
+    }
+
+    /// Someone deletes the InPlaceSet of a unit, and somebody's finalizer keeps it until [`Cluster::delete_set`].
+    pub fn linger(&mut self, unit: &str, how: Removal) -> &mut Self {
+        self.log(format!("-- delete the set of {unit}, which stays: {how:?}"));
+        let rv = self.next_rv();
+        let set = self.sets.iter_mut().find(|s| unit_of(s) == unit).unwrap();
+        if set.deleting {
+            return self;
+        }
+        (set.deleting, set.generation, set.rv) = (true, set.generation + 1, rv);
+        set.bonds.drain = (how == Removal::Drained).then_some(0);
+        set.bonds.foreground = how == Removal::Foreground;
+        let uid = set.uid;
+        if how == Removal::Foreground {
+            let pods: Vec<Uid> = self.pods_of(uid).map(|p| p.pod.uid).collect();
+            for pod in pods {
+                self.evict(pod);
+            }
+        }
         self
     }
 

@@ -166,7 +166,7 @@ fn mark_set(uid: Uid, action: &set::Action, busy: &mut Busy) {
         A::ProveDrained { .. } => {
             busy.proving.insert(uid);
         }
-        A::WriteStatus { .. } | A::TouchSet { .. } => {
+        A::WriteStatus { .. } | A::TouchSet { .. } | A::LetGo { .. } => {
             busy.objects.insert(uid);
         }
         _ => {}

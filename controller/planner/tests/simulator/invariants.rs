@@ -25,6 +25,11 @@ fn grant(spec: &SetSpec) -> i32 {
     }
 }
 
+/// Pods that a set is to have: none once it drains to go.
+fn replicas(set: &Set) -> i32 {
+    if set.deleting && set.bonds.drains() { 0 } else { set.spec.replicas }
+}
+
 /// Pods that may be at the target.
 fn allowed(spec: &SetSpec) -> i32 {
     match spec.update_strategy.partition {
@@ -158,12 +163,15 @@ impl Cluster {
         let unit = &spec.placement.as_ref().unwrap().unit;
         let quota = release.quota.iter().find(|q| q.name == *unit);
         // What an InPlaceSet is told late was right under the quota it was told by.
-        let gated = self.is_gated() && release.state != ReleaseState::Completed && !self.landing_late;
+        // So was what one that is being deleted was told: nothing but its grant is written any more.
+        let goes = before.is_some_and(|b| b.deleting);
+        let gated =
+            self.is_gated() && release.state != ReleaseState::Completed && !self.landing_late && !goes;
         if let Some(quota) = quota.filter(|_| gated) {
             self.judge(unit, rules::s4(allowed(spec).into(), quota.updated.into()));
         }
         // No pod is created past a gate either.
-        if let Some(quota) = quota.filter(|_| !self.landing_late) {
+        if let Some(quota) = quota.filter(|_| !self.landing_late && !goes) {
             let most = before.map_or(0, |b| b.spec.replicas).max(quota.replicas);
             self.judge(unit, rules::s4(spec.replicas.into(), most.into()));
         }
@@ -242,7 +250,7 @@ impl Cluster {
         // What fails by itself while the write is on its way is nobody's doing.
         let served = |e: Uid| journal.iter().all(|j| j.uid != e);
         let serving = len(self.binding(uid).serving.iter().filter(|p| served(**p)));
-        let out = set.spec.replicas - serving;
+        let out = replicas(set) - serving;
         let orders = self.binding(uid);
         let costs = |e: &&&Entry| pod(e).is_some_and(Pod::in_service) && orders.serving.contains(&e.uid);
         let costing = len(added.iter().filter(|e| costs(e)));
@@ -258,7 +266,7 @@ impl Cluster {
                 .iter()
                 .filter(|e| e.to == target && pod(e).is_some_and(|p| p.is_live() && p.revision != target));
             // A reserved pod may have become surplus since: it goes, whatever its reservation says.
-            let surplus = len(self.pods_of(uid).filter(|p| p.pod.is_live())) - set.spec.replicas;
+            let surplus = len(self.pods_of(uid).filter(|p| p.pod.is_live())) - replicas(set);
             let there = self.at_target(set) + len(reserved);
             self.judge(&set.name, rules::s4(there.into(), (allowed(&set.spec) + surplus.max(0)).into()));
         }
@@ -276,7 +284,7 @@ impl Cluster {
                 let others = len(self.pods_of(uid).filter(|p| p.pod.in_service() && p.pod.uid != pod));
                 let prompt = self.decided.is_none();
                 if prompt && p.pod.in_service() {
-                    let out = set.spec.replicas - others;
+                    let out = replicas(set) - others;
                     self.judge(&p.pod.name, rules::s1(out.into(), grant(&set.spec).into()));
                 }
                 false

@@ -36,7 +36,7 @@ use cafe_planner::{
 };
 
 pub use claims::SimClaim;
-pub use edit::{Template, cells};
+pub use edit::{Removal, Template, cells};
 pub use environment::{Move, NEVER_READY};
 pub use flight::Flying;
 

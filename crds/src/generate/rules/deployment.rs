@@ -36,8 +36,10 @@ pub(in super::super) const CAFE_DEPLOYMENT: &[Rule] = &[
     NODE_LABEL_KEY_PLACES,
     NODE_LABEL_KEY_SYNTAX,
     VALUES_PRESENT,
+    VALUES_COUNT,
     VALUE_SYNTAX,
     VALUES_UNIQUE,
+    VALUES_KEEP_CASE,
     PINS_OF_KNOWN_UNITS,
     PIN_SYNTAX,
     PIN_PERCENTAGES,
@@ -130,6 +132,12 @@ const VALUES_PRESENT: Rule = Rule::new(
 )
 .blames(".values");
 
+const VALUES_COUNT: Rule = Rule::new(
+    "spec.topology.values",
+    "self.size() <= 64",
+    "'spec.topology.values has %d units: give at most 64, such as [CellA, CellB], and put the others into another CafeDeployment'.format([self.size()])",
+);
+
 const VALUE_SYNTAX: Rule = Rule::new(
     "spec.topology.values[]",
     "self.size() <= 40 && self.matches('^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$')",
@@ -140,6 +148,14 @@ const VALUES_UNIQUE: Rule = Rule::new(
     "spec.topology.values",
     "self.all(unit, self.exists_one(other, other.lowerAscii() == unit.lowerAscii()))",
     "'spec.topology.values has ' + self.filter(unit, !self.exists_one(other, other.lowerAscii() == unit.lowerAscii()))[0] + ' more than once: units must differ by more than case, such as CellA and CellB'",
+);
+
+/// The old unit could not be emptied before the new one is there, nor the new one be made before the old one is gone: both have one
+/// name of an InPlaceSet.
+const VALUES_KEEP_CASE: Rule = Rule::new(
+    "spec.topology.values",
+    "self.all(unit, unit in oldSelf || !oldSelf.exists(old, old.lowerAscii() == unit.lowerAscii()))",
+    "'spec.topology.values has ' + self.filter(unit, !(unit in oldSelf) && oldSelf.exists(old, old.lowerAscii() == unit.lowerAscii()))[0] + ', which differs from a unit of before only by case: choose another name, or take the old unit out first and wait until its InPlaceSet is gone, such as values: [CellA] and then [CellA, CELLB]'",
 );
 
 const PINS_OF_KNOWN_UNITS: Rule = Rule::new(
