@@ -40,7 +40,7 @@ const LONG_PLAN: u128 = 100;
 const PLAN_WORTH_SHARING: u128 = 20;
 
 /// While so many writes are on their way, the API server has work for a millisecond, and the next plan may wait as long.
-const WRITES_PER_MS: usize = 4;
+const WRITES_PER_MS: usize = 2;
 
 /// The longest rest after a plan, in milliseconds.
 const LONGEST_REST: u64 = 50;

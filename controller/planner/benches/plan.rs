@@ -55,7 +55,7 @@ fn set_at_the_start_of_a_group(bencher: Bencher<'_, '_>, pods: usize) {
     bench_set(bencher, pods, cluster);
 }
 
-#[divan::bench(args = [1, 8, 64])]
+#[divan::bench(args = [1, 8, 24])]
 fn deployment_at_rest(bencher: Bencher<'_, '_>, units: usize) {
     let cluster = Cluster::installed(i32::try_from(units).unwrap(), units, Strategy::default());
     cluster.look_at_deployment(|snapshot| {
