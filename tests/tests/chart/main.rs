@@ -80,9 +80,19 @@ fn helm(bed: &Bed, values: &[&str]) -> Result<String> {
 
 /// As [`helm`], for a release of another name.
 fn helm_as(bed: &Bed, release: &str, values: &[&str]) -> Result<String> {
+    run_helm(bed, &["template", release, CHART, "--kube-version", "1.36.0"], values)
+}
+
+/// What who installs it is told.
+fn notes(bed: &Bed, values: &[&str]) -> Result<String> {
+    let said = run_helm(bed, &["install", "cafe", CHART, "--dry-run=client"], values)?;
+    Ok(said.split_once("NOTES:\n").context("there are no notes")?.1.to_owned())
+}
+
+fn run_helm(bed: &Bed, args: &[&str], values: &[&str]) -> Result<String> {
     bed.components().ensure()?;
     let mut helm = Command::new(bed.components().path("helm"));
-    helm.args(["template", release, CHART, "--namespace", "cafe-system", "--kube-version", "1.36.0"]);
+    helm.args(args).args(["--namespace", "cafe-system"]);
     for value in values {
         helm.args(["--set", value]);
     }
@@ -197,6 +207,28 @@ fn whatever_the_release_is_called_the_api_server_takes_its_names() -> Result<()>
         // What makes a certificate of its own is told the same name.
         let own = helm_as(&bed, release, &without_definitions(&values[..values.len() - 1]))?;
         assert!(own.contains(&format!("- --service={service}\n")), "{release}: {own}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_notes_name_what_was_installed_and_warn_of_what_was_left_out() -> Result<()> {
+    let bed = Bed::temporary()?;
+    for values in
+        [&["fullnameOverride=web"][..], &["webhook.enabled=false", "replicaCount=1", "crds.keep=false"]]
+    {
+        let (notes, render) = (notes(&bed, values)?, helm(&bed, &without_definitions(values))?);
+        let deployments = notes.lines().filter_map(|line| line.split_once("rollout status deployment/"));
+        let named: Vec<&str> = deployments.map(|(_, name)| name).collect();
+        let exists = |name: &&str| render.contains(&format!("kind: Deployment\nmetadata:\n  name: {name}\n"));
+        assert!(named.iter().all(exists), "{named:?} are not all in the chart");
+        assert_eq!(named.len(), render.matches("kind: Deployment\n").count(), "{notes}");
+        let warned =
+            |word: &str| notes.lines().any(|line| line.starts_with("WARNING: ") && line.contains(word));
+        let left_out = |value: &str| values.contains(&value);
+        assert_eq!(warned("without the webhook"), left_out("webhook.enabled=false"), "{notes}");
+        assert_eq!(warned("with one replica"), left_out("replicaCount=1"), "{notes}");
+        assert_eq!(warned("crds.keep is false"), left_out("crds.keep=false"), "{notes}");
     }
     Ok(())
 }
