@@ -6,9 +6,12 @@ use anyhow::{Context as _, Result};
 use cafe_tests::bed::{Bed, Options, controller};
 use cafe_tests::thousands::{Size, run};
 
+/// MiB that the controller may have needed with 1,000 pods in 256 InPlaceSets: twice what it needs.
+const MEMORY: f64 = 48.0;
+
 #[tokio::test]
 async fn sixty_four_units_serve_and_cost_nothing_when_nothing_happens() -> Result<()> {
-    let size = Size { units: 64, deployments: 4, pods: 300 };
+    let size = Size { units: 64, deployments: 4, pods: 1_000 };
     let binary = tokio::task::spawn_blocking(|| controller::build(false)).await??;
     let bed = Bed::temporary()?;
     bed.up(&Options { cells: size.cells(), nodes: 1, controller: Some(binary), ..Options::default() })
@@ -17,6 +20,7 @@ async fn sixty_four_units_serve_and_cost_nothing_when_nothing_happens() -> Resul
         run(&bed, size, Duration::from_secs(10), Duration::from_secs(300), &|line| println!("{line}"))
             .await?;
     println!("{figures:#?}");
+    assert!(figures.peak_rss_mib <= MEMORY, "{} MiB", figures.peak_rss_mib);
     Ok(())
 }
 

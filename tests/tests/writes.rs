@@ -69,6 +69,43 @@ async fn three_writes(manifest: &Value) -> Result<()> {
     Ok(())
 }
 
+/// What costs once per release must not cost once per pod: the journal, figures, records, the EndpointSlices of pods that go together.
+#[tokio::test]
+async fn a_group_of_fifty_costs_three_writes_per_pod_and_little_besides() -> Result<()> {
+    const PODS: usize = 50;
+    let _alone = ALONE.lock().await;
+    let bed = bed().await?;
+    let mut audit = bed.audit();
+    let mut manifest = web(50);
+    let strategy = json!({ "upgradeType": "Batch", "batchSize": null, "maxUnavailable": "100%", "needWaitingForConfirm": false });
+    merge(&mut manifest, &json!({ "spec": { "strategy": strategy, "topology": { "values": ["CellA"] } } }));
+    let web = Workload::open(bed, "fifty", &manifest).await?;
+    web.serve("web", &json!({ "selector": {} })).await?;
+    web.start().await?;
+    web.wait_until_served().await?;
+    quiet(bed, &mut audit).await?;
+    web.release("v2").await?;
+    web.wait_until_settled().await?;
+    let entries = bed.entries_until_now(&mut audit, "fifty-after").await?;
+    let here: Vec<&Entry> =
+        entries.iter().filter(|e| e.namespace == web.namespace() && e.is_write()).collect();
+    let count = |is_counted: &dyn Fn(&Entry) -> bool| here.iter().filter(|e| is_counted(e)).count();
+    let ours = |entry: &Entry| entry.user == CONTROLLER;
+    assert_eq!(count(&|e| ours(e) && e.resource == "pods" && e.code == 200), 3 * PODS);
+    let refused = count(&|e| ours(e) && e.code >= 400);
+    assert!(refused <= 2, "{refused} writes were refused");
+    // Two of the journal, some of the release and of its record, and figures once a second.
+    let besides = count(&|e| ours(e) && e.resource != "pods");
+    assert!(besides < PODS, "{besides} writes besides those of pods");
+    let slices = count(&|e| e.resource == "endpointslices");
+    assert!(
+        slices <= PODS,
+        "{slices} writes of EndpointSlices, which a controller that goes pod by pod would cause twice as many of"
+    );
+    web.finish().await?;
+    Ok(())
+}
+
 /// What a Service for it selects on.
 fn selector(manifest: &Value) -> Value {
     let unselects = manifest["spec"]["traffic"]["mode"] == "Unselect";

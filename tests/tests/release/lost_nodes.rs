@@ -39,6 +39,10 @@ async fn a_lost_cell_is_replaced_once_and_its_return_kills_nothing() -> Result<(
         ceiling(view).is_empty() && view.pods.len() == 15 && serving(view) == survivors
     })
     .await?;
+    // A second is less than the scheduler may need for the node that is back: it is given as long as the test lasts.
+    web.patch(json!({ "spec": { "topology": { "autoReschedule": { "initialDelaySeconds": 600 } } } }))
+        .await?;
+    web.wait_until("told", View::is_observed).await?;
     a.come_back().await?;
     let view = web.wait_until("whole again", |view| view.is_settled() && view.pods.len() == 10).await?;
     assert!(survivors.is_subset(&serving(&view)), "a pod that served is gone");
