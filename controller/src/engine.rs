@@ -1,5 +1,6 @@
 //! The loop: frames in, plans out, writes in flight. One thread owns the world.
 
+mod pace;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use crate::{
     watch::{Frame, Frames, Observed},
     world::{Owner, World, plan::Planned},
 };
+use pace::Pace;
 use wakes::Wakes;
 
 /// Frames taken in before the world is looked at again.
@@ -31,19 +33,6 @@ const FRAMES_AT_ONCE: usize = 4096;
 
 /// The loop turns at least this often, in milliseconds: to show that it lives, and to tidy up.
 const TICK: u64 = 10_000;
-
-/// A plan that took this long (microseconds) makes its owner rest four times as long before the next: plans over many
-/// pods are then made once for many frames, and planning never takes more than a fifth of the thread.
-const LONG_PLAN: u128 = 100;
-
-/// A plan that took this long (microseconds) is not repeated for each of many answers: one plan serves several of them.
-const PLAN_WORTH_SHARING: u128 = 20;
-
-/// While so many writes are on their way, the API server has work for a millisecond, and the next plan may wait as long.
-const WRITES_PER_MS: usize = 2;
-
-/// The longest rest after a plan, in milliseconds.
-const LONGEST_REST: u64 = 50;
 
 /// How long an object rests whose planning panicked, in milliseconds.
 const PANIC_REST: u64 = 30_000;
@@ -87,6 +76,7 @@ pub(crate) struct Engine {
     watches: usize,
     in_flight: FuturesUnordered<BoxFuture<'static, Done>>,
     window: usize,
+    pace: Pace,
     wakes: Wakes,
     /// Where planning goes on when the window was full: every owner gets its turn.
     turn: Option<Owner>,
@@ -130,6 +120,7 @@ impl Engine {
             watches: parts.watches,
             in_flight: FuturesUnordered::new(),
             window: parts.window,
+            pace: Pace::default(),
             wakes: Wakes::default(),
             turn: None,
             turned: Instant::now(),
@@ -335,7 +326,7 @@ impl Engine {
     fn measured(&mut self, owner: Owner, waiting: Instant, started: Instant, now: Millis) {
         let took = started.elapsed();
         self.tally.planned(&self.world, owner, started.saturating_duration_since(waiting), took);
-        let pause = rest(took.as_micros(), self.in_flight.len());
+        let pause = self.pace.rest(took, self.in_flight.len());
         if pause > 0 {
             self.world.memory(owner).resting_until = Some(Millis(now.0 + pause));
         }
@@ -395,11 +386,4 @@ impl Engine {
             Target::Proof(_) => self.world.memory(call.owner).proving = true,
         }
     }
-}
-
-/// How long an owner rests after a plan that took so long (microseconds), while so many writes are on their way, in milliseconds.
-fn rest(took: u128, in_flight: usize) -> u64 {
-    let long = if took > LONG_PLAN { (took * 4 / 1000).max(1) } else { 0 };
-    let busy = if took > PLAN_WORTH_SHARING { in_flight / WRITES_PER_MS } else { 0 };
-    u64::try_from(long).unwrap_or(LONGEST_REST).max(busy as u64).min(LONGEST_REST)
 }

@@ -15,7 +15,7 @@ use anyhow::Result;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
 use futures::TryFutureExt;
@@ -24,8 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Requests of a controller are far smaller.
-const LARGEST_REQUEST: usize = 16 << 20;
+use crate::relay;
 
 /// On which side of a write the controller dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,23 +199,12 @@ impl Tap {
     /// Sends a request on; the body of the answer may go on for ever.
     async fn send(&self, request: Request) -> Response {
         let what = format!("{} {}", request.method(), request.uri());
-        let answer = async {
-            let (mut parts, body) = request.into_parts();
-            parts.headers.remove(header::HOST);
-            let body = axum::body::to_bytes(body, LARGEST_REQUEST).await?;
-            let request = Request::from_parts(parts, kube::client::Body::from(body));
-            anyhow::Ok(self.upstream.send(request).await?)
-        };
         let begin = self.begin.elapsed().as_millis();
-        let answer = answer.await;
+        let answer = relay::pass_on(&self.upstream, request).await;
         let code = answer.as_ref().map_or(StatusCode::BAD_GATEWAY, Response::status).as_u16();
         self.count().requests.push(format!("{begin}-{} {code} {what}", self.begin.elapsed().as_millis()));
         match answer {
-            Ok(answer) => {
-                let mut answer = answer.map(Body::new);
-                remove_framing(answer.headers_mut());
-                answer
-            }
+            Ok(answer) => answer,
             Err(error) => {
                 self.count().faults.push(format!("{what}: {error:#}"));
                 StatusCode::BAD_GATEWAY.into_response()
@@ -238,13 +226,6 @@ impl Tap {
     }
 }
 
-/// How a body is framed is a matter of each connection.
-fn remove_framing(headers: &mut HeaderMap) {
-    for name in [header::TRANSFER_ENCODING, header::CONNECTION, header::CONTENT_LENGTH] {
-        headers.remove(name);
-    }
-}
-
 async fn pass(State(tap): State<Arc<Tap>>, request: Request) -> Response {
     let Some(write) = write(&request) else { return tap.send(request).await };
     match tap.fate(write) {
@@ -262,13 +243,6 @@ async fn pass(State(tap): State<Arc<Tap>>, request: Request) -> Response {
     }
 }
 
-/// A request that changes something, unless it is about a lease: the claim is no part of a release. Questions about rights are posted as well.
 fn write(request: &Request) -> Option<Write> {
-    let path = request.uri().path();
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let aside = ["/apis/coordination.k8s.io/", "/apis/authorization.k8s.io/", "/apis/authentication.k8s.io/"];
-    if reads || aside.iter().any(|api| path.starts_with(api)) {
-        return None;
-    }
-    Some(Write(format!("{} {path}", request.method())))
+    relay::is_write(request).then(|| Write(format!("{} {}", request.method(), request.uri().path())))
 }

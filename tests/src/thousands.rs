@@ -1,6 +1,8 @@
-//! Many CafeDeployments over many units: whether all of it comes about, and what it costs when nothing happens.
+//! Many CafeDeployments over many units: whether all of it comes about, what it costs when nothing happens, and when all are released at once.
 //!
 //! Counts are checked. Seconds and memory are told, as they belong to the machine.
+
+mod release;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,6 +19,8 @@ use crate::bed::audit::{Entry, Reader};
 use crate::bed::{Bed, CONTROLLER, usage};
 use crate::scenario::{Kind, Pod, condition, merge, minimal};
 
+pub use release::Released;
+
 /// Creations on their way at once.
 const AT_ONCE: usize = 16;
 const POLL: Duration = Duration::from_secs(1);
@@ -32,6 +36,17 @@ pub struct Size {
     pub deployments: usize,
     /// Pods of all CafeDeployments together, divided evenly.
     pub pods: usize,
+}
+
+/// What is played.
+#[derive(Clone, Copy, Debug)]
+pub struct Play {
+    /// How long to watch that nothing is written.
+    pub idle: Duration,
+    /// How long any one step may take.
+    pub patience: Duration,
+    /// Release every CafeDeployment at once afterwards.
+    pub release: bool,
 }
 
 /// What was seen.
@@ -51,10 +66,14 @@ pub struct Figures {
     pub idle_seconds: f64,
     /// CPU seconds of the controller in that time.
     pub idle_cpu_seconds: f64,
+    /// The same in thousandths of a processor.
+    pub idle_mcpu: f64,
     /// Writes per minute in that time, the lease left out.
     pub idle_writes_per_minute: f64,
     /// Renewals of the lease per minute in that time.
     pub lease_writes_per_minute: f64,
+    /// The release of all CafeDeployments at once.
+    pub released: Option<Released>,
 }
 
 impl Size {
@@ -72,23 +91,17 @@ impl Size {
     }
 }
 
-/// Creates everything in a new namespace of the bed, waits until it serves, checks that it is what was asked for, and watches for
-/// `idle` that nothing is written. The bed needs [`Size::cells`] and a controller, and nobody else who works in it.
+/// Creates everything in a new namespace of the bed, waits until it serves, checks that it is what was asked for, watches for
+/// a while that nothing is written, and releases all of it where asked. The bed needs [`Size::cells`] and a controller, and nobody else who works in it.
 ///
 /// # Errors
-/// When it does not come about within `patience`, something is not where it should be, or the controller writes without need; at once when the
-/// controller ends, with the end of its log.
-pub async fn run(
-    bed: &Bed,
-    size: Size,
-    idle: Duration,
-    patience: Duration,
-    tell: &(dyn Fn(String) + Sync),
-) -> Result<Figures> {
+/// When it does not come about in time, something is not where it should be, the controller writes without need, or a release takes more pods
+/// out of service than its budget allows; at once when the controller ends, with the end of its log.
+pub async fn run(bed: &Bed, size: Size, what: Play, tell: &(dyn Fn(String) + Sync)) -> Result<Figures> {
     let pid = bed.controller_pid().context("the bed has no controller")?;
     tokio::select! {
         // Whatever else goes wrong when it has died, that it has is why.
-        played = play(bed, size, idle, patience, tell) => played.map_err(|error| bed.check("controller").err().unwrap_or(error)),
+        played = play(bed, size, what, tell) => played.map_err(|error| bed.check("controller").err().unwrap_or(error)),
         died = death(bed, pid) => Err(died),
     }
 }
@@ -106,13 +119,8 @@ async fn death(bed: &Bed, pid: u32) -> anyhow::Error {
     }
 }
 
-async fn play(
-    bed: &Bed,
-    size: Size,
-    idle: Duration,
-    patience: Duration,
-    tell: &(dyn Fn(String) + Sync),
-) -> Result<Figures> {
+async fn play(bed: &Bed, size: Size, what: Play, tell: &(dyn Fn(String) + Sync)) -> Result<Figures> {
+    let Play { idle, patience, release } = what;
     let client = bed.client().await?;
     let namespace = bed.namespace("thousands").await?;
     let stage = Stage { bed, client, namespace, size, tell };
@@ -135,7 +143,7 @@ async fn play(
         stage.writes(&mut log, "idle").await?.into_iter().partition(is_lease);
     ensure!(others.is_empty(), "the controller writes although nothing happens: {others:#?}");
     let per_minute = |count: usize| count as f64 * 60.0 / idle_seconds;
-    Ok(Figures {
+    let mut figures = Figures {
         converge_seconds,
         converge_writes: writes.iter().filter(|entry| !is_lease(entry)).count(),
         converge_cpu_seconds,
@@ -143,9 +151,15 @@ async fn play(
         idle_rss_mib: usage::rss_mib(pid)?,
         idle_seconds,
         idle_cpu_seconds,
+        idle_mcpu: idle_cpu_seconds / idle_seconds * 1000.0,
         idle_writes_per_minute: per_minute(others.len()),
         lease_writes_per_minute: per_minute(leases.len()),
-    })
+        released: None,
+    };
+    if release {
+        figures.released = Some(release::play(&stage, &mut log, patience).await?);
+    }
+    Ok(figures)
 }
 
 fn is_lease(entry: &Entry) -> bool {
@@ -174,6 +188,7 @@ impl Stage<'_> {
                 &mut object,
                 &json!({ "spec": {
                     "replicas": pods,
+                    "strategy": { "needWaitingForConfirm": false },
                     "topology": { "unitType": "Cell", "values": cells },
                     "traffic": { "graceSeconds": 0 },
                 }}),
@@ -201,7 +216,9 @@ impl Stage<'_> {
                 object.pointer("/status/availableReplicas").and_then(Value::as_u64).unwrap_or_default()
             };
             let is_ready = |object: &&Value| {
-                condition(object, "Ready").is_some_and(|c| c.get("status") == Some(&json!("True")))
+                let observed = object.pointer("/status/observedGeneration");
+                observed.is_some_and(|seen| Some(seen) == object.pointer("/metadata/generation"))
+                    && condition(object, "Ready").is_some_and(|c| c.get("status") == Some(&json!("True")))
             };
             let ready = all.iter().filter(is_ready).count();
             let available: u64 = all.iter().map(available).sum();

@@ -172,16 +172,7 @@ mod tests {
     }
 
     fn review(object: &Value, old: &Value) -> String {
-        json!({
-            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-            "request": {
-                "uid": "u1", "operation": if old.is_null() { "CREATE" } else { "UPDATE" }, "name": "web", "namespace": "shop",
-                "kind": { "group": "cafe.dev", "version": "v1alpha1", "kind": "CafeDeployment" },
-                "resource": { "group": "cafe.dev", "version": "v1alpha1", "resource": "cafedeployments" },
-                "userInfo": { "username": "alice" }, "object": object, "oldObject": old,
-            },
-        })
-        .to_string()
+        cafe_tests::reviews::review(object, old).to_string()
     }
 
     #[tokio::test]

@@ -4,8 +4,11 @@ mod calibration;
 mod counting;
 mod course;
 mod gate;
+mod growth;
+mod micro;
 mod peer;
 mod pods;
+mod replay;
 mod report;
 mod subject;
 mod table;
@@ -32,7 +35,8 @@ const ATTEMPTS: usize = 3;
 const AS_SHIPPED: (u16, u16) = (20, 30);
 
 /// Measure Cafe, and peers where asked, on a control plane of its own: writes per pod, time against what the API server
-/// can do, CPU and memory. `thousands` plays many units and many CafeDeployments instead, `webhook` times reviews.
+/// can do, CPU and memory; the micro-benchmarks before. `micro` is those alone, `thousands` plays many units and many CafeDeployments
+/// instead, `replay` shows the controller more pods than a machine has room for, `growth` plots how cost grows, `webhook` times reviews.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -69,6 +73,9 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    Growth(growth::Args),
+    Micro(micro::Args),
+    Replay(replay::Args),
     Thousands(thousands::Args),
     Webhook(webhook::Args),
 }
@@ -79,17 +86,22 @@ enum What {
 /// When a subject does not do its work, more pods were out of service than its budget allows, or the gate is closed.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
+        Some(What::Growth(args)) => return growth::run(args),
+        Some(What::Micro(args)) => return micro::run(args),
+        Some(What::Replay(args)) => return replay::run(args),
         Some(What::Thousands(args)) => return thousands::run(args),
         Some(What::Webhook(args)) => return webhook::run(args),
         None => {}
     }
     let before = args.gate.as_deref().map(gate::read).transpose()?;
-    let binary = controller::build(true)?;
     let subjects = subjects(args)?;
+    // First: with its benchmarks cargo builds a controller too, that has what only tests need, in the place of the one that is given out.
+    let micro = micro::measure(before.as_ref())?;
+    let binary = controller::build(true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let bench = Bench { binary, pods: args.pods as usize, repeats: if args.quick { 1 } else { 3 } };
     let report = runtime.block_on(async {
-        let mut report = Report::default();
+        let mut report = Report { micro, ..Report::default() };
         for subject in &subjects {
             report.add(bench.subject(subject).await?);
         }
@@ -98,7 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         anyhow::Ok(report)
     })?;
-    println!("\n{}", table::terminal(&report));
+    println!("\n{}\n{}", table::terminal(&report), table::aligned(&report.micro.rows()));
     if let Some(file) = &args.markdown {
         write(file, &table::markdown(&report))?;
     }

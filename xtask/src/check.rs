@@ -52,7 +52,7 @@ const STEPS: [Step; 8] = [
     },
     Step {
         name: "docs",
-        repeat: "RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace --locked",
+        repeat: "RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace --locked --document-private-items",
         run: Step::command,
     },
     Step {

@@ -98,14 +98,14 @@ fn outside(args: &Args) -> Result<()> {
 fn shipped(args: &Args, telling: &Telling, place: &Place) -> Result<Vec<String>> {
     if args.install {
         let archive = match &args.image {
-            Some(archive) => std::path::absolute(archive)?,
+            Some(archive) => existing(archive)?,
             None => dist::make(&place.dir().join("dist"))?.archive,
         };
         telling.line("image", &format!("is built: {}", archive.display()));
         return Ok(vec!["--install".to_owned(), "--inside".to_owned(), text(&archive)?]);
     }
     let controller = match &args.controller {
-        Some(built) => std::path::absolute(built)?,
+        Some(built) => existing(built)?,
         None => controller::build(true)?,
     };
     telling.line("controller", &format!("is built, as it ships: {}", controller.display()));
@@ -114,6 +114,12 @@ fn shipped(args: &Args, telling: &Telling, place: &Place) -> Result<Vec<String>>
     let updates = ["--updates".to_owned(), args.updates.to_string()];
     let built = ["--inside".to_owned(), text(&controller)?, "--protector".to_owned(), text(&protector)?];
     Ok([built.as_slice(), &updates].concat())
+}
+
+/// A file that was built already, by its whole path.
+fn existing(file: &Path) -> Result<PathBuf> {
+    fs::canonicalize(file)
+        .with_context(|| format!("cannot find {}: cargo xtask dist makes it", file.display()))
 }
 
 fn text(path: &Path) -> Result<String> {

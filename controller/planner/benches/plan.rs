@@ -1,19 +1,82 @@
-//! What a plan costs by the number of pods and units: `cargo bench -p cafe-planner`.
+//! What a plan costs by the number of pods and units, beside a walk over as much memory: `cargo bench -p cafe-planner`.
 
 #![allow(clippy::unwrap_used)]
 
 #[path = "../tests/simulator/mod.rs"]
 mod simulator;
 
+use std::hint::black_box;
+
 use cafe_crds::{deployment::Strategy, intstr::IntOrPercent::Int};
-use cafe_planner::{deployment, identity::Uid, set};
-use divan::{Bencher, counter::ItemsCount};
-use simulator::Cluster;
+use cafe_planner::{
+    deployment,
+    identity::{Uid, mix},
+    set,
+};
+use criterion::{BenchmarkId, Criterion, SamplingMode};
+use simulator::{Cluster, Planner};
 
 const PODS: [usize; 4] = [100, 1_000, 10_000, 100_000];
+const UNITS: [usize; 3] = [1, 8, 24];
 
 fn main() {
-    divan::main();
+    let mut criterion = Criterion::default().configure_from_args();
+    records(&mut criterion);
+    sets(&mut criterion, "set_at_rest", set_at_rest);
+    sets(&mut criterion, "set_at_the_start_of_a_group", set_at_the_start_of_a_group);
+    deployments(&mut criterion);
+    criterion.final_summary();
+}
+
+/// Walks over so many records as large as those of pods, each with a place of its own in memory, in another order than they were made.
+/// The yardstick of plans: like them it depends on the caches of the machine, but not on Cafe's code.
+fn records(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("records");
+    group.sampling_mode(SamplingMode::Flat);
+    for pods in PODS {
+        let mut records: Vec<Box<[u64; 40]>> =
+            (0..pods as u64).map(|serial| Box::new([mix(serial); 40])).collect();
+        records.sort_unstable();
+        let sum = |records: &[Box<[u64; 40]>]| {
+            records.iter().flat_map(|record| record.iter()).fold(0_u64, |sum, part| sum ^ part)
+        };
+        group.bench_function(BenchmarkId::from_parameter(pods), |b| b.iter(|| sum(black_box(&records))));
+    }
+    group.finish();
+}
+
+/// Plans of one set by the number of its pods.
+fn sets(criterion: &mut Criterion, name: &str, cluster: fn(usize) -> (Cluster, Uid)) {
+    let mut group = criterion.benchmark_group(name);
+    group.sampling_mode(SamplingMode::Flat);
+    for pods in PODS {
+        let (cluster, uid) = cluster(pods);
+        cluster.look_at_set(uid, |snapshot| {
+            group.bench_function(BenchmarkId::from_parameter(pods), |b| b.iter(|| set::plan(&snapshot)));
+        });
+    }
+    group.finish();
+}
+
+/// Nothing is left to do.
+fn set_at_rest(pods: usize) -> (Cluster, Uid) {
+    let (mut cluster, uid) = set_of(pods, Cluster::installed(1, 1, Strategy::default()));
+    // Its status says how many pods there are.
+    cluster.run_planner(Planner::Set(uid), 1);
+    assert_eq!(cluster.plan_set(uid).actions, []);
+    (cluster, uid)
+}
+
+/// Every pod is to move: the plan picks a wave of a quarter, or of as many as a journal holds.
+fn set_at_the_start_of_a_group(pods: usize) -> (Cluster, Uid) {
+    let mut cluster = Cluster::installed(1, 1, Strategy::default());
+    cluster.apply_image(2);
+    let told = cluster.deployment.spec.digest;
+    cluster.run_until("the set is told", |c| c.sets.iter().all(|set| set.spec.digest == told));
+    cluster.sets.first_mut().unwrap().spec.update_strategy.partition = Int(0);
+    let (cluster, uid) = set_of(pods, cluster);
+    assert!(matches!(&*cluster.plan_set(uid).actions, [set::Action::WriteStatus { .. }]), "a reservation");
+    (cluster, uid)
 }
 
 /// One set with so many pods, each a copy of the one that serves.
@@ -32,33 +95,18 @@ fn set_of(pods: usize, mut cluster: Cluster) -> (Cluster, Uid) {
     (cluster, uid)
 }
 
-fn bench_set(bencher: Bencher<'_, '_>, pods: usize, cluster: Cluster) {
-    let (cluster, uid) = set_of(pods, cluster);
-    cluster.look_at_set(uid, |snapshot| {
-        bencher.counter(ItemsCount::new(pods)).bench_local(|| set::plan(&snapshot));
-    });
-}
-
-#[divan::bench(args = PODS)]
-fn set_at_rest(bencher: Bencher<'_, '_>, pods: usize) {
-    bench_set(bencher, pods, Cluster::installed(1, 1, Strategy::default()));
-}
-
-/// Every pod is to move: the plan picks a wave of a quarter, or of as many as a journal holds.
-#[divan::bench(args = PODS)]
-fn set_at_the_start_of_a_group(bencher: Bencher<'_, '_>, pods: usize) {
-    let mut cluster = Cluster::installed(1, 1, Strategy::default());
-    cluster.apply_image(2);
-    let told = cluster.deployment.spec.digest;
-    cluster.run_until("the set is told", |c| c.sets.iter().all(|set| set.spec.digest == told));
-    cluster.sets.first_mut().unwrap().spec.update_strategy.partition = Int(0);
-    bench_set(bencher, pods, cluster);
-}
-
-#[divan::bench(args = [1, 8, 24])]
-fn deployment_at_rest(bencher: Bencher<'_, '_>, units: usize) {
-    let cluster = Cluster::installed(i32::try_from(units).unwrap(), units, Strategy::default());
-    cluster.look_at_deployment(|snapshot| {
-        bencher.counter(ItemsCount::new(units)).bench_local(|| deployment::plan(&snapshot));
-    });
+/// Plans of a CafeDeployment at rest by the number of its units.
+fn deployments(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("deployment_at_rest");
+    group.sampling_mode(SamplingMode::Flat);
+    for units in UNITS {
+        let cluster = Cluster::installed(i32::try_from(units).unwrap(), units, Strategy::default());
+        assert!(cluster.plan_deployment().steps.is_empty());
+        cluster.look_at_deployment(|snapshot| {
+            group.bench_function(BenchmarkId::from_parameter(units), |b| {
+                b.iter(|| deployment::plan(&snapshot));
+            });
+        });
+    }
+    group.finish();
 }

@@ -170,9 +170,9 @@ pub struct Pod {
     /// Containers and native sidecars.
     pub containers: Vec<Container>,
     /// The first plain init container that waits, and why.
-    pub init_waits: Option<(Text, Text)>,
+    pub init_waits: Option<Box<(Text, Text)>>,
     /// The update in hand.
-    pub in_place: Option<InPlace>,
+    pub in_place: Option<Box<InPlace>>,
 }
 
 /// What the EndpointSlices in the cache say of a pod.

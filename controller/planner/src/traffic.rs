@@ -71,7 +71,7 @@ fn is_same_image(a: &str, b: &str) -> bool {
 /// asked for, and every container that runs now, or is yet to start, and is about to change.
 #[must_use]
 pub fn record(pod: &Pod, op: crate::identity::Op, changes: &[(Text, Text)]) -> InPlace {
-    let earlier = pod.in_place.as_ref().filter(|r| r.op == op);
+    let earlier = pod.in_place.as_deref().filter(|r| r.op == op);
     let mut ran: Vec<Ran> = earlier.map(|r| r.ran.clone()).unwrap_or_default();
     let touched = |name: &Text| changes.iter().any(|(c, _)| c == name) || ran_has(earlier, name);
     let mut note = |container: &Text, id: &Text, image: &Text| {

@@ -361,7 +361,7 @@ fn a_container_of_the_image_that_was_asked_for_in_between_is_not_the_new_one() {
             ready: true,
             waiting: None,
         }],
-        in_place,
+        in_place: in_place.map(Box::new),
         ..Pod::default()
     };
     let update = |pod: &Pod, to: &str| Some(record(pod, Op(7), &[(text("app"), text(to))]));

@@ -45,7 +45,7 @@ fn a_failed_release_that_is_scaled_out_bears_no_pod_at_what_fails() {
 fn the_init_container_that_holds_a_pod_up_is_named() {
     let mut cluster = failed();
     let stuck = cluster.pods.values().find(|p| p.pod.gate != Gate::True).map(|p| p.pod.uid);
-    let waits = Some(("migrate".into(), "CrashLoopBackOff".into()));
+    let waits = Some(Box::new(("migrate".into(), "CrashLoopBackOff".into())));
     cluster.edit_pod(stuck.unwrap(), |pod| pod.init_waits = waits).settle();
     assert!(cluster.message().contains("container migrate: CrashLoopBackOff"), "{}", cluster.message());
 }

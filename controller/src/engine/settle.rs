@@ -45,6 +45,7 @@ impl Engine {
                 self.settle_reread(*call, answer);
             }
         }
+        self.pace.answered(Instant::now(), self.in_flight.len());
         self.metrics.set_writes_in_flight(self.in_flight.len());
     }
 

@@ -279,13 +279,3 @@ fn liveness_ends_while_the_loop_is_blocked_and_comes_back_with_it() {
     thread.join().unwrap();
     admin.stop();
 }
-
-#[test]
-fn a_plan_rests_only_when_it_was_long_or_others_have_work_of_it() {
-    assert_eq!(rest(15, 64), 0, "a plan that costs nothing");
-    assert_eq!(rest(60, 0), 0, "nothing is on its way: whatever happens is answered at once");
-    assert_eq!(rest(60, 64), 32, "the API server has work for that long");
-    assert_eq!(rest(2_000, 0), 8, "a fifth of the thread");
-    assert_eq!(rest(2_000, 64), 32);
-    assert_eq!(rest(1_000_000, 64), LONGEST_REST);
-}

@@ -62,8 +62,8 @@ pub(crate) fn record(object: &PodObject, interner: &mut Interner) -> Option<Pod>
         deletion_cost: annotation(DELETION_COST).and_then(|cost| cost.parse().ok()).unwrap_or_default(),
         protectors: protectors(meta.finalizers.as_deref().unwrap_or_default(), conditions, interner),
         containers: containers(object, interner),
-        init_waits: init_waits(object, interner),
-        in_place: annotation(ANNOTATION_IN_PLACE).and_then(|text| in_place(text, interner)),
+        init_waits: init_waits(object, interner).map(Box::new),
+        in_place: annotation(ANNOTATION_IN_PLACE).and_then(|text| in_place(text, interner)).map(Box::new),
     })
 }
 
@@ -284,7 +284,7 @@ mod tests {
                 waiting("proxy", "ImagePullBackOff"), waiting("migrate", "CrashLoopBackOff"), waiting("seed", "PodInitializing"),
             ] }),
         );
-        assert_eq!(pod.init_waits, Some(("migrate".into(), "CrashLoopBackOff".into())));
+        assert_eq!(pod.init_waits.as_deref(), Some(&("migrate".into(), "CrashLoopBackOff".into())));
         let sidecar = pod.containers.iter().find(|c| *c.name == *"proxy").unwrap();
         assert_eq!(sidecar.waiting.as_deref(), Some("ImagePullBackOff"));
     }

@@ -303,7 +303,7 @@ impl World {
         }
         let labels = self.interner.labels(object.metadata.0.labels.as_ref());
         let same = |old: &PodRecord| old.set == set && old.pod == pod && old.labels == labels;
-        if self.pods.get(&uid).is_some_and(same) {
+        if self.pods.get(&uid).is_some_and(|old| same(old)) {
             return;
         }
         if let Some(old) = self.pods.get(&uid).map(|r| r.set).filter(|old| *old != set) {
@@ -311,7 +311,7 @@ impl World {
             self.mark(Owner::Set(old));
         }
         self.pods_of.entry(set).or_default().insert(uid);
-        self.pods.insert(uid, PodRecord { pod, set, namespace, labels });
+        self.pods.insert(uid, Box::new(PodRecord { pod, set, namespace, labels }));
         self.mark(Owner::Set(set));
     }
 

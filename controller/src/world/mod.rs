@@ -205,7 +205,8 @@ pub(crate) struct World {
     pub(crate) sets: HashMap<Uid, SetRecord>,
     chronicles: HashMap<Uid, ChronicleRecord>,
     pub(crate) revisions: HashMap<Uid, RevisionRecord>,
-    pub(crate) pods: HashMap<Uid, PodRecord>,
+    /// Boxed: a map has up to twice as many places as it holds, and both while it grows.
+    pub(crate) pods: HashMap<Uid, Box<PodRecord>>,
     slices: HashMap<Uid, SliceRecord>,
     nodes: Nodes,
     claims: HashMap<Uid, ClaimRecord>,

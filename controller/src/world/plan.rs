@@ -87,7 +87,7 @@ impl World {
         let uids = self.pods_of.get(&record.set.uid).into_iter().flatten();
         let mut is_stray = orphans::strays(record);
         uids.filter_map(move |uid| {
-            let PodRecord { pod, labels, .. } = self.pods.get(uid)?;
+            let PodRecord { pod, labels, .. } = &**self.pods.get(uid)?;
             let proof = self.proofs.get(uid).filter(|(op, _)| pod.gate == Gate::Draining(*op));
             Some(PodView {
                 pod,

@@ -222,11 +222,9 @@ impl Planner {
             containers_ready: pod.app(),
             selected: true,
             containers: vec![container],
-            in_place: pod.is_recorded().then(|| InPlace {
-                op: OP,
-                ran: vec![recorded],
-                ..InPlace::default()
-            }),
+            in_place: pod
+                .is_recorded()
+                .then(|| Box::new(InPlace { op: OP, ran: vec![recorded], ..InPlace::default() })),
             ..PlannerPod::default()
         })
     }

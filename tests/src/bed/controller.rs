@@ -134,6 +134,20 @@ impl Bed {
     }
 }
 
+/// The command that runs the bed's controller.
+pub(super) fn command(dir: &Path, binary: &Path, kubeconfig: &Path, address: SocketAddr) -> Command {
+    let mut command = Command::new(binary);
+    command
+        .current_dir(dir)
+        .env_remove("KUBECONFIG")
+        .arg("run")
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(["--identity", IDENTITY])
+        .args(["--admin-address", &address.to_string()]);
+    command
+}
+
 /// Starts the controller unless this very binary runs already, and waits until its admin port answers.
 pub(super) async fn ensure(
     processes: &Processes,
@@ -145,15 +159,7 @@ pub(super) async fn ensure(
         processes.stop(COMPONENT, Duration::from_secs(5))?;
     }
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, plane.ports.controller));
-    let mut command = Command::new(binary);
-    command
-        .current_dir(plane.dir)
-        .env_remove("KUBECONFIG")
-        .arg("run")
-        .arg("--kubeconfig")
-        .arg(plane.kubeconfig(CONTROLLER_USER))
-        .args(["--identity", IDENTITY])
-        .args(["--admin-address", &address.to_string()]);
+    let mut command = command(plane.dir, binary, &plane.kubeconfig(CONTROLLER_USER), address);
     processes.start(COMPONENT, &mut command)?;
     let end = Instant::now() + timeout;
     while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {

@@ -60,6 +60,14 @@ impl Stage {
         }
     }
 
+    async fn until_gone(&self) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.pods.get_opt("web").await.unwrap().is_some() {
+            assert!(Instant::now() < end, "the pod does not go");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn until_ready(&self) -> Value {
         self.until("ready", |pod| is(pod, "Ready", "True")).await
     }
@@ -344,11 +352,7 @@ async fn a_deleted_pod_stops_at_once_and_goes_when_its_finalizers_are_gone() {
     assert!(is(&pod, "Ready", "False"));
     let patch = json!({ "metadata": { "finalizers": null } });
     stage.pods.patch("web", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
-    let end = Instant::now() + Duration::from_secs(30);
-    while stage.pods.get_opt("web").await.unwrap().is_some() {
-        assert!(Instant::now() < end, "the pod does not go");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    stage.until_gone().await;
 }
 
 #[tokio::test]
@@ -411,8 +415,5 @@ async fn a_deletion_that_comes_late_does_not_hit_the_pod_that_has_the_name_now()
     assert!(late.to_string().contains("is being deleted"), "{late}");
     // One that is being deleted goes.
     stage.pods.delete("web", &DeleteParams::default()).await.unwrap();
-    while stage.pods.get_opt("web").await.unwrap().is_some() {
-        assert!(Instant::now() < end, "it does not go");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    stage.until_gone().await;
 }

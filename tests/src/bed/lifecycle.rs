@@ -71,8 +71,10 @@ impl Bed {
             bail!("another bed is in {0}: stop it first with `cargo xtask down --dir {0}`", inner.display());
         }
         let _lock = self.lock()?;
-        // The controller may hand its lease back; the others have nothing left to save.
-        self.processes.stop(controller::COMPONENT, Duration::from_secs(5))?;
+        // The controller may hand its lease back, and whoever else was started may have to tidy up; the control plane has nothing left to save.
+        for component in self.processes.all()?.iter().filter(|name| !COMPONENTS.contains(&name.as_str())) {
+            self.processes.stop(component, Duration::from_secs(5))?;
+        }
         for component in COMPONENTS.into_iter().rev() {
             self.processes.stop(component, Duration::ZERO)?;
         }

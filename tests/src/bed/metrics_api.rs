@@ -3,7 +3,7 @@
 //! The aggregator reaches it through a Service of type ExternalName, as nothing routes the addresses of Services here.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,11 +16,10 @@ use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio::net::TcpListener;
 
 use super::Bed;
+use super::tls::Tls;
 
 /// The memory that one pod's worth of load takes, in bytes: what an autoscaler is to aim at per pod.
 pub const BYTES_PER_POD: u64 = 100 << 20;
@@ -55,66 +54,28 @@ impl MetricsApi {
     pub async fn start(bed: &Bed) -> Result<Self> {
         let name = format!("{SERVICE}.{NAMESPACE}.svc");
         let key = rcgen::generate_simple_self_signed(vec![name])?;
-        let tls = tls(&key)?;
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
         let (load, kubeconfig) = (Load::default(), bed.kubeconfig());
-        let served = Arc::clone(&load);
+        let (served, certificate) = (Arc::clone(&load), key.cert.pem());
         // A runtime of its own: that of a test ends with the test.
         std::thread::spawn(move || -> Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let client = super::client::client(&kubeconfig).await?;
-                let listener = Tls { listener: TcpListener::from_std(listener)?, acceptor: tls };
+                let listener = Tls::new(TcpListener::from_std(listener)?, &key)?;
                 axum::serve(listener, router(Served { client, load: served })).await?;
                 Ok(())
             })
         });
-        register(&bed.client().await?, port, &key.cert.pem()).await?;
+        register(&bed.client().await?, port, &certificate).await?;
         Ok(Self { load })
     }
 
     /// From now on the pods of a namespace share as much load as so many pods are to carry.
     pub fn set_load(&self, namespace: &str, pods: u64) {
         self.load.lock().unwrap_or_else(PoisonError::into_inner).insert(namespace.to_owned(), pods);
-    }
-}
-
-fn tls(key: &rcgen::CertifiedKey<rcgen::KeyPair>) -> Result<TlsAcceptor> {
-    let secret = rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der());
-    let secret = secret.map_err(|error| anyhow::anyhow!("a key that is none: {error}"))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![key.cert.der().clone()], secret)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-/// Connections under TLS.
-struct Tls {
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-}
-
-impl axum::serve::Listener for Tls {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            // A connection that fails concerns nobody but its client, who tries again.
-            if let Ok((stream, address)) = self.listener.accept().await
-                && let Ok(stream) = self.acceptor.accept(stream).await
-            {
-                return (stream, address);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        self.listener.local_addr()
     }
 }
 

@@ -4,6 +4,7 @@ mod account;
 pub mod audit;
 mod certificates;
 mod client;
+pub mod cold_start;
 pub mod components;
 pub mod control_plane;
 pub mod controller;
@@ -26,6 +27,7 @@ mod shared;
 pub mod stages;
 mod state;
 mod store;
+pub(crate) mod tls;
 pub mod usage;
 mod watchdog;
 

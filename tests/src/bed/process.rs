@@ -38,6 +38,18 @@ impl Processes {
         self.recorded_pid(component).filter(|pid| self.is_ours(*pid))
     }
 
+    /// The components that were started and not stopped.
+    pub(super) fn all(&self) -> Result<Vec<String>> {
+        let files = match fs::read_dir(self.dir.join("run")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            files => files?,
+        };
+        let name =
+            |file: &fs::DirEntry| file.file_name().to_str()?.strip_suffix(".pid").map(ToOwned::to_owned);
+        let names = files.map(|file| Ok(name(&file?)));
+        names.filter_map(Result::transpose).collect()
+    }
+
     fn recorded_pid(&self, component: &str) -> Option<u32> {
         fs::read_to_string(self.pid_file(component)).ok()?.trim().parse().ok()
     }

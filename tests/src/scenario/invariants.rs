@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cafe_invariants::record::Uid;
-use cafe_invariants::{Checker, Event, Kind as Judged, Limits, read};
+use cafe_invariants::{Checker, Event, Kind as Judged, Limits, Verb, Write, read};
 use serde_json::Value;
 
 use super::object::{Pod, number};
@@ -47,10 +47,10 @@ pub(super) fn check(
     bereft.iter().for_each(|uid| checker.excuse_lost_status(Uid::of(uid)));
     let mut verdict = Verdict::default();
     let mut tally = Tally::default();
-    let mut sent = sent.iter().peekable();
+    let mut sent = in_order(sent, history).into_iter().peekable();
     for seen in history {
-        while let Some(write) = sent.next_if(|write| write.version <= seen.version) {
-            let found = checker.observe(write.version, Event::Write(Box::new(write.write.clone())));
+        while let Some((version, write)) = sent.next_if(|(version, _)| *version <= seen.version) {
+            let found = checker.observe(version, Event::Write(Box::new(write.clone())));
             verdict.violations.extend(found.iter().map(ToString::to_string));
         }
         checker.set_time(seen.at);
@@ -61,6 +61,21 @@ pub(super) fn check(
     }
     verdict.asked = checker.asked().iter().map(|(rule, asked)| (rule.to_string(), *asked)).collect();
     verdict
+}
+
+/// The writes in the order in which they took effect. A deletion makes no version of its own and may be answered long after its object is
+/// gone: it took effect before that.
+fn in_order<'a>(sent: &'a [Sent], history: &[Seen]) -> Vec<(u64, &'a Write)> {
+    let gone = history.iter().filter(|seen| seen.gone);
+    let ends: BTreeMap<Uid, u64> =
+        gone.map(|seen| (Uid::of(Pod(&seen.object).uid()), seen.version)).collect();
+    let place = |sent: &'a Sent| {
+        let end = ends.get(&sent.write.object.uid).filter(|_| sent.write.verb == Verb::Delete);
+        (end.map_or(sent.version, |end| sent.version.min(*end)), &sent.write)
+    };
+    let mut sent: Vec<(u64, &Write)> = sent.iter().map(place).collect();
+    sent.sort_by_key(|(version, _)| *version);
+    sent
 }
 
 fn event_of(seen: &Seen) -> Option<Event> {
@@ -129,6 +144,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use cafe_invariants::record::Identity;
     use serde_json::json;
 
     use super::*;
@@ -188,5 +204,20 @@ mod tests {
         let expected = "S3 at version 6, p: its images were changed while 1 endpoints stood for it";
         assert_eq!(verdict.violations, [expected]);
         assert_eq!((verdict.drains["p"], verdict.updates["p"]), (1, 1));
+    }
+
+    #[test]
+    fn a_deletion_that_is_answered_after_its_pod_is_gone_came_before_that() {
+        let gone = Seen { gone: true, ..seen(5, Kind::Pod, "p", pod("True", "Serving", "a")) };
+        let sent = |version, verb, uid| {
+            let object = Identity { uid: Uid::of(uid), ..Identity::default() };
+            Sent { version, write: Write { verb, object, ..Write::default() } }
+        };
+        let sent = [sent(4, Verb::Change, "u"), sent(7, Verb::Change, "v"), sent(8, Verb::Delete, "u")];
+        let order: Vec<_> = in_order(&sent, &[gone])
+            .into_iter()
+            .map(|(version, write)| (version, write.object.uid))
+            .collect();
+        assert_eq!(order, [(4, Uid::of("u")), (5, Uid::of("u")), (7, Uid::of("v"))]);
     }
 }

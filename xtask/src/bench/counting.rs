@@ -79,6 +79,7 @@ fn count(entries: &[Entry], subject: &Subject, pods: usize, figures: &mut Figure
     let of_pods = |entry: &Entry| subject.asked(entry) && entry.resource == "pods";
     figures.add("writes_per_pod", per_pod(&of_pods));
     figures.add("all_writes_per_pod", per_pod(&|entry| subject.asked(entry) && entry.resource != "leases"));
+    figures.add("other_writes_per_pod", per_pod(&|entry| !subject.asked(entry) && entry.resource == "pods"));
     figures.add("conflicts_per_pod", per_pod(&|entry| subject.asked(entry) && entry.code == 409));
     figures.add(
         "endpoint_slice_writes_per_pod",

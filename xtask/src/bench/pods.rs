@@ -6,42 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use cafe_tests::bed::Bed;
+use cafe_tests::slim_pod::{self, SlimPod};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::Object;
 use kube::core::ApiResource;
 use kube::runtime::watcher::{self, Event};
-use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-/// As far as it matters here: decoding whole pods would take the CPU that is measured.
-type SlimPod = Object<Spec, Status>;
-
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct Spec {
-    #[serde(default)]
-    containers: Vec<Container>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct Container {
-    #[serde(default)]
-    image: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct Status {
-    #[serde(default)]
-    conditions: Vec<Condition>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct Condition {
-    r#type: String,
-    status: String,
-}
 
 /// One pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,13 +163,7 @@ async fn follow(api: Api<SlimPod>, count: watch::Sender<Count>) {
 }
 
 fn seen(pod: &SlimPod) -> Seen {
-    let image =
-        pod.spec.containers.first().map(|container| container.image.as_str().into()).unwrap_or_default();
-    let conditions = pod.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let is_ready =
-        conditions.iter().any(|condition| condition.r#type == "Ready" && condition.status == "True");
-    // A pod that is going serves no more, whatever its kubelet last said.
-    Seen { image, ready: is_ready && pod.metadata.deletion_timestamp.is_none() }
+    Seen { image: slim_pod::image(pod).into(), ready: slim_pod::has(pod, "Ready") }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::calibration::Calibration;
+use super::micro::Times;
 
 /// The figures of one subject, by name; each may have been measured several times.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +64,7 @@ impl Figures {
 }
 
 /// To four digits that mean something.
-fn rounded(value: f64) -> f64 {
+pub(crate) fn rounded(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return 0.0;
     }
@@ -79,11 +80,12 @@ pub(crate) struct Run {
     pub(crate) figures: Figures,
 }
 
-/// All turns of one run, and Cafe's with the large workload.
+/// All turns of one run, Cafe's with the large workload, and the micro-benchmarks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
     pub(crate) runs: Vec<Run>,
     pub(crate) large: Option<(u32, Figures)>,
+    pub(crate) micro: Times,
 }
 
 impl Report {
@@ -95,7 +97,7 @@ impl Report {
         self.large = Some((pods, figures));
     }
 
-    /// The whole as one object: the mean calibration, and the figures of each subject.
+    /// The whole as one object: the mean calibration, the figures of each subject, the micro-benchmarks.
     pub(crate) fn json(&self) -> Value {
         let speeds: Vec<Calibration> = self.runs.iter().filter_map(|run| run.figures.calibration).collect();
         let mean = |of: fn(&Calibration) -> f64| {
@@ -116,6 +118,7 @@ impl Report {
                 "latency_ms_p50": mean(|speed| speed.latency_ms_p50),
             },
             "subjects": subjects,
+            "micro": self.micro.json(),
         })
     }
 }

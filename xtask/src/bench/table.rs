@@ -5,9 +5,10 @@ use std::fmt::Write;
 use super::report::{Figures, Report};
 
 /// One line: what it is called in the data, for people, and how many digits matter.
-const LINES: [(&str, &str, usize); 22] = [
+const LINES: [(&str, &str, usize); 24] = [
     ("writes_per_pod", "writes of pods, per pod", 2),
     ("all_writes_per_pod", "all writes, per pod", 2),
+    ("other_writes_per_pod", "writes of pods by kubelets and others, per pod", 2),
     ("conflicts_per_pod", "conflicts, per pod", 3),
     ("endpoint_slice_writes_per_pod", "EndpointSlice writes, per pod", 2),
     ("steady_writes", "writes in 20 s of nothing", 0),
@@ -22,6 +23,7 @@ const LINES: [(&str, &str, usize); 22] = [
     ("create_s", "created, s", 1),
     ("scale_out_s", "half as many more, s", 2),
     ("controller_cpu_s_per_1000", "CPU of the controller per 1,000 pods, s", 2),
+    ("machine_busy", "share of the processors in use by everybody", 2),
     ("apiserver_cpu_s_per_1000", "CPU of the API server per 1,000 pods, s", 1),
     ("reaction_ms_p50", "reaction through the API server p50, ms", 1),
     ("reaction_ms_p99", "reaction through the API server p99, ms", 1),
@@ -32,14 +34,18 @@ const LINES: [(&str, &str, usize); 22] = [
 
 /// With aligned columns.
 pub(crate) fn terminal(report: &Report) -> String {
-    let rows = rows(report);
+    aligned(&rows(report))
+}
+
+/// Rows of cells, the first of them a heading, with aligned columns.
+pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in &rows {
+    for row in rows {
         let mut cells = row.iter().zip(&widths);
         if let Some((name, width)) = cells.next() {
             let _ = write!(text, "{name:width$}");

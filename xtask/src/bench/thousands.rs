@@ -1,4 +1,4 @@
-//! `cargo xtask bench thousands`: thousands of pods over many units, and what they cost when nothing happens.
+//! `cargo xtask bench thousands`: thousands of pods over many units, what they cost when nothing happens, and a release of all at once.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use cafe_tests::bed::{Bed, Options, controller};
-use cafe_tests::thousands::{self, Figures, Size};
+use cafe_tests::thousands::{self, Figures, Play, Size};
 use serde_json::json;
 
 /// How long everything may take to come about.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// Create many CafeDeployments over many units on a control plane of its own, check that every pod serves in its unit and that the
-/// controller rests when nothing happens, and tell what it costs.
+/// controller rests when nothing happens, release all of them at once, each within its budget, and tell what it costs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Units of each CafeDeployment, one simulated node per unit.
@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// Seconds to watch that nothing is written.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     idle: u64,
+    /// Leave the release of all at once out.
+    #[arg(long)]
+    no_release: bool,
     /// Where to write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -48,7 +51,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Options { cells: size.cells(), nodes: 1, controller: Some(controller), ..Options::default() };
         bed.up(&options).await?;
         let idle = Duration::from_secs(args.idle);
-        thousands::run(&bed, size, idle, PATIENCE, &|line| println!("{line}")).await
+        let what = Play { idle, patience: PATIENCE, release: !args.no_release };
+        thousands::run(&bed, size, what, &|line| println!("{line}")).await
     })?;
     tell(size, &figures);
     if let Some(out) = &args.out {
@@ -69,7 +73,23 @@ fn tell(size: Size, f: &Figures) {
     );
     println!("  memory (RSS)         {:.0} MiB, at most {:.0} MiB", f.idle_rss_mib, f.peak_rss_mib);
     println!(
-        "  when nothing happens {:.1} writes a minute and {:.1} of the lease, {:.2} CPU seconds in {:.0} s",
-        f.idle_writes_per_minute, f.lease_writes_per_minute, f.idle_cpu_seconds, f.idle_seconds
+        "  when nothing happens {:.1} writes a minute and {:.1} of the lease, {:.1} mCPU ({:.2} CPU seconds in {:.0} s)",
+        f.idle_writes_per_minute, f.lease_writes_per_minute, f.idle_mcpu, f.idle_cpu_seconds, f.idle_seconds
     );
+    if let Some(released) = &f.released {
+        println!(
+            "  all released at once {:.0} s until all serve and {:.0} s until all say so, {:.2} writes of pods and {:.2} of everything per pod, \
+             {:.1} CPU seconds of the controller, at most {:.0} MiB",
+            released.seconds,
+            released.told_seconds,
+            released.writes_of_pods_per_pod,
+            released.writes_per_pod,
+            released.cpu_seconds,
+            released.peak_rss_mib
+        );
+        println!(
+            "  budgets              at most {} pods of one CafeDeployment out of service at once, {} % of what it may",
+            released.most_out, released.most_of_budget
+        );
+    }
 }

@@ -245,7 +245,7 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
         return Some(Trouble { pod: pod.name.clone(), container: None, reason: "Unschedulable".into() });
     }
     let waiting = pod.containers.iter().filter_map(|c| Some((&c.name, c.waiting.as_ref()?)));
-    let init = pod.init_waits.iter().map(|(name, reason)| (name, reason));
+    let init = pod.init_waits.iter().map(|waits| (&waits.0, &waits.1));
     // A container that is merely being created, or whose turn has not come, is no trouble.
     let is_trouble = |reason: &str| !matches!(reason, "ContainerCreating" | "PodInitializing");
     let (container, reason) = init.chain(waiting).find(|(_, reason)| is_trouble(reason))?;

@@ -199,7 +199,7 @@ fn put_back(pod: &Pod) -> Step {
 }
 
 fn touch(pod: &Pod) -> Step {
-    let record = pod.in_place.clone().unwrap_or_default();
+    let record = pod.in_place.as_deref().cloned().unwrap_or_default();
     Step::Do(Action::Touch { on: on(pod), record: InPlace { fence: record.fence.wrapping_add(1), ..record } })
 }
 

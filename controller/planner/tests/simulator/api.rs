@@ -329,7 +329,7 @@ impl Cluster {
                     p.pod.containers.iter_mut().find(|c| c.name == name).unwrap().wants = image;
                 }
                 if record.is_some() {
-                    p.pod.in_place = record;
+                    p.pod.in_place = record.map(Box::new);
                 }
             }
             A::PutBack { .. } => {
@@ -339,7 +339,7 @@ impl Cluster {
                 (p.pod.gate, p.pod.gate_since, p.pod.selected) = (Gate::Offline, wall, false);
             }
             A::Delete { .. } => p.pod.terminating = true,
-            A::Touch { record, .. } => p.pod.in_place = Some(record),
+            A::Touch { record, .. } => p.pod.in_place = Some(record.into()),
             _ => {}
         }
         self.acknowledged(on.uid);

@@ -1,0 +1,96 @@
+//! How long an owner rests after a plan, so that one plan serves many frames and answers.
+
+use std::time::{Duration, Instant};
+
+/// A plan that took longer makes its owner rest [`TIMES`] as long.
+const LONG_PLAN: Duration = Duration::from_micros(100);
+
+/// Planning never takes more than a tenth of the thread.
+const TIMES: u32 = 10;
+
+/// A plan that took longer is not repeated for each of many answers.
+const WORTH_SHARING: Duration = Duration::from_micros(20);
+
+/// While writes are on their way the owner rests until one in so many is answered: the API server has work for longer than that.
+const ANSWERED: u32 = 4;
+
+/// The longest rest after a plan.
+const LONGEST_REST: Duration = Duration::from_millis(50);
+
+/// How many answers the mean remembers.
+const REMEMBERED: u32 = 16;
+
+/// How fast the API server answers while it has work.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// The last answer, if others were awaited then.
+    last: Option<Instant>,
+    /// The mean time between two answers.
+    gap: Duration,
+}
+
+impl Pace {
+    /// A call was answered; so many are on their way yet.
+    pub(super) fn answered(&mut self, now: Instant, in_flight: usize) {
+        if let Some(last) = self.last {
+            let gap = now.saturating_duration_since(last);
+            self.gap = (self.gap * (REMEMBERED - 1) + gap) / REMEMBERED;
+        }
+        self.last = (in_flight > 0).then_some(now);
+    }
+
+    /// How long an owner rests after a plan that took so long, while so many writes are on their way, in milliseconds.
+    pub(super) fn rest(&self, took: Duration, in_flight: usize) -> u64 {
+        let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
+        let long = if took > LONG_PLAN { took.saturating_mul(TIMES) } else { Duration::ZERO };
+        let busy =
+            if took > WORTH_SHARING { self.gap.saturating_mul(in_flight) / ANSWERED } else { Duration::ZERO };
+        u64::try_from(long.max(busy).min(LONGEST_REST).as_millis()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: u64 = LONGEST_REST.as_millis() as u64;
+
+    /// A pace of one answer every `gap` milliseconds.
+    fn every(gap: u64) -> Pace {
+        let (mut pace, begin) = (Pace::default(), Instant::now());
+        for answer in 0..200 {
+            pace.answered(begin + Duration::from_millis(answer * gap), 1);
+        }
+        pace
+    }
+
+    fn rest(pace: &Pace, took: u64, in_flight: usize) -> u64 {
+        pace.rest(Duration::from_micros(took), in_flight)
+    }
+
+    #[test]
+    fn a_plan_rests_only_when_it_was_long_or_others_have_work_of_it() {
+        let pace = every(2);
+        assert_eq!(rest(&pace, 15, 64), 0, "a plan that costs nothing");
+        assert_eq!(rest(&pace, 60, 0), 0, "nothing is on its way: whatever happens is answered at once");
+        assert_eq!(rest(&pace, 2_000, 0), 20, "a tenth of the thread");
+        assert_eq!(rest(&pace, 60, 64), 31, "until a quarter is answered");
+        assert_eq!(rest(&pace, 1_000_000, 64), LONGEST);
+    }
+
+    #[test]
+    fn an_api_server_that_answers_at_once_is_not_made_to_wait() {
+        assert_eq!(rest(&Pace::default(), 60, 64), 0, "it has not answered yet");
+        assert_eq!(rest(&every(0), 60, 64), 0);
+        assert_eq!(rest(&every(100), 60, 64), LONGEST);
+    }
+
+    #[test]
+    fn time_in_which_nothing_was_awaited_is_no_pace() {
+        let begin = Instant::now();
+        let mut pace = Pace::default();
+        pace.answered(begin, 0);
+        pace.answered(begin + Duration::from_secs(60), 0);
+        assert_eq!(rest(&pace, 60, 64), 0);
+    }
+}
