@@ -131,7 +131,7 @@ fn bodies(criterion: &mut Criterion, cluster: &Cluster, wave: &[Action]) {
 fn update(cluster: &Cluster, on: On, op: Op) -> Action {
     let ran = Ran {
         container: "app".into(),
-        id: format!("containerd://{:064x}", 7).into(),
+        id: format!("containerd://{:064x}", 7).as_str().into(),
         image: lines::IMAGE.into(),
     };
     Action::Update {

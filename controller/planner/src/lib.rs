@@ -8,6 +8,7 @@
 
 pub mod apportion;
 pub mod bonds;
+pub mod container_id;
 pub mod deployment;
 pub mod event;
 pub mod identity;

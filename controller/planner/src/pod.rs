@@ -8,6 +8,7 @@ use cafe_crds::{
 
 use crate::{
     Text,
+    container_id::ContainerId,
     identity::{Op, RevisionHash, Uid},
     time::Millis,
 };
@@ -82,7 +83,7 @@ pub struct Container {
     /// The image its pod's spec asks for.
     pub wants: Text,
     /// The id of the container last seen, empty when none was.
-    pub id: Text,
+    pub id: ContainerId,
     /// The image that container was started from, as the kubelet reports it.
     pub image: Text,
     /// It runs.
@@ -112,7 +113,7 @@ pub struct Ran {
     /// Container name.
     pub container: Text,
     /// Container id.
-    pub id: Text,
+    pub id: ContainerId,
     /// The image it ran.
     pub image: Text,
 }

@@ -4,6 +4,7 @@ use cafe_crds::time::Seconds;
 
 use crate::{
     Text,
+    container_id::ContainerId,
     pod::{Container, Endpoints, Gate, InPlace, Pod, ProtectorCondition, Ran},
 };
 
@@ -48,13 +49,15 @@ pub fn runs_what_it_wants(pod: &Pod) -> bool {
 fn is_new(pod: &Pod, container: &Container) -> bool {
     let Some(record) = &pod.in_place else { return true };
     let mut recorded = record.ran.iter().filter(|r| r.container == container.name);
-    recorded.all(|r| match &*r.id {
-        // It had not started, or not for certain, when the image changed: what starts first may still be of the old image.
-        "" => is_same_image(&r.image, &container.wants) || !is_same_image(&r.image, &container.image),
-        id if id == &*container.id => {
+    recorded.all(|r| {
+        if r.id.is_empty() {
+            // It had not started, or not for certain, when the image changed: what starts first may still be of the old image.
+            is_same_image(&r.image, &container.wants) || !is_same_image(&r.image, &container.image)
+        } else if r.id == container.id {
             is_same_image(&r.image, &container.wants) && pod.observed_generation >= pod.generation
+        } else {
+            true
         }
-        _ => true,
     })
 }
 
@@ -74,7 +77,7 @@ pub fn record(pod: &Pod, op: crate::identity::Op, changes: &[(Text, Text)]) -> I
     let earlier = pod.in_place.as_deref().filter(|r| r.op == op);
     let mut ran: Vec<Ran> = earlier.map(|r| r.ran.clone()).unwrap_or_default();
     let touched = |name: &Text| changes.iter().any(|(c, _)| c == name) || ran_has(earlier, name);
-    let mut note = |container: &Text, id: &Text, image: &Text| {
+    let mut note = |container: &Text, id: &ContainerId, image: &Text| {
         let ran_so = |r: &Ran| {
             r.container == *container && r.id == *id && (!id.is_empty() || is_same_image(&r.image, image))
         };
@@ -88,7 +91,7 @@ pub fn record(pod: &Pod, op: crate::identity::Op, changes: &[(Text, Text)]) -> I
         note(&c.name, &c.id, if is_ahead { &c.image } else { &c.wants });
         if earlier.is_some() {
             // What the spec asks for now may still be started, although it is about to ask for something else.
-            note(&c.name, &Text::default(), &c.wants);
+            note(&c.name, &ContainerId::default(), &c.wants);
         }
     }
     InPlace { op, ran, ..InPlace::default() }

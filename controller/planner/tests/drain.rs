@@ -355,7 +355,7 @@ fn a_container_of_the_image_that_was_asked_for_in_between_is_not_the_new_one() {
         containers: vec![Container {
             name: text("app"),
             wants: text(wants),
-            id: text(id),
+            id: id.into(),
             image: text(runs),
             running: true,
             ready: true,

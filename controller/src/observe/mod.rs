@@ -7,12 +7,10 @@ pub(crate) mod pod;
 pub(crate) mod records;
 pub(crate) mod slim;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use cafe_planner::Text;
+use foldhash::HashSet;
 
 /// The labels of a pod; those of most pods of a set are the same.
 pub(crate) type Labels = Arc<BTreeMap<String, String>>;

@@ -326,7 +326,7 @@ impl World {
         let before = self.slices.remove(&uid).map(|s| s.targets).unwrap_or_default();
         self.count_endpoints(&before, &targets);
         let namespace = self.interner.text(object.metadata.0.namespace.as_deref().unwrap_or_default());
-        self.slices.insert(uid, SliceRecord { rv, namespace, targets });
+        self.slices.insert(uid, SliceRecord { rv, namespace, targets: targets.into() });
     }
 
     /// Moves the endpoint figures from what a slice said to what it says, and marks the sets whose pods changed.

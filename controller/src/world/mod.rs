@@ -162,7 +162,7 @@ struct ClaimRecord {
 pub(crate) struct SliceRecord {
     rv: u64,
     namespace: Text,
-    targets: Vec<(Uid, bool)>,
+    targets: Box<[(Uid, bool)]>,
 }
 
 /// What this process remembers about an owner. All of it may be lost: then waits get longer, nothing else.

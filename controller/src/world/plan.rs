@@ -1,7 +1,5 @@
 //! Looking at the world through a planner.
 
-use std::collections::HashSet;
-
 use cafe_planner::{
     Text,
     bonds::Others,
@@ -12,6 +10,7 @@ use cafe_planner::{
     set,
     time::{Millis, Now},
 };
+use foldhash::HashSet;
 
 use super::{Kind, Memory, Owner, PodRecord, SetRecord, World, orphans, refusals::Refused};
 
@@ -107,8 +106,10 @@ impl World {
         }
         let drained: HashSet<Uid> = drained.iter().copied().collect();
         let pods = self.pods_of.get(&set).into_iter().flatten();
-        for uid in pods.filter(|uid| !drained.contains(uid)) {
-            self.proofs.remove(uid);
+        let is_stale = |uid: &&Uid| self.proofs.contains_key(*uid) && !drained.contains(*uid);
+        let stale: Vec<Uid> = pods.filter(is_stale).copied().collect();
+        for uid in stale {
+            self.proofs.remove(&uid);
         }
     }
 

@@ -140,7 +140,7 @@ impl Cluster {
             let pulls = bad != Some("ImagePullBackOff");
             let stopped = c.waiting.as_deref() == Some("ImagePullBackOff");
             if pulls && (c.image != c.wants || stopped) {
-                c.id = format!("{}-{}", c.wants, p.pod.generation).into();
+                c.id = format!("{}-{}", c.wants, p.pod.generation).as_str().into();
                 c.image = c.wants.clone();
             }
             let good = bad.is_none() && !p.sick;
