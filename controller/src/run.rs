@@ -77,8 +77,10 @@ pub(crate) async fn run(args: RunArgs, level: Level, mut stop: Stop) -> anyhow::
 
 /// Whether the cluster has what this process needs; answers whether it may see the nodes.
 async fn check(client: &Client, args: &RunArgs) -> anyhow::Result<bool> {
-    definitions::require(client).await?;
-    needs::require(client, args).await.map_err(Into::into)
+    // At the same time: after a crash pods may wait for this process.
+    let (definitions, sees_nodes) = tokio::join!(definitions::require(client), needs::require(client, args));
+    definitions?;
+    Ok(sees_nodes?)
 }
 
 fn elect(

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::{deployment::CafeDeployment, inplaceset::InPlaceSet, release::CafeRelease};
 
 mod columns;
+mod fields;
 mod lists;
 mod reference;
 mod rules;
@@ -17,6 +18,7 @@ mod template;
 mod tidy;
 mod yaml;
 
+pub use fields::fields;
 pub use reference::reference;
 
 /// What the first line of every generated file says.

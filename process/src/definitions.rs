@@ -12,12 +12,8 @@ use tokio::time::Instant;
 
 use crate::{PAUSE, SETTLING};
 
-/// The definitions that this program was built with. Their text is a tenth of the code that would generate them.
-const OURS: [&str; 3] = [
-    include_str!("../../charts/cafe/files/crds/cafedeployments.yaml"),
-    include_str!("../../charts/cafe/files/crds/cafereleases.yaml"),
-    include_str!("../../charts/cafe/files/crds/inplacesets.yaml"),
-];
+/// The fields of the definitions that this program was built with, parents first. To read the definitions themselves would be most of a start.
+const OURS: &str = include_str!("definitions/fields.txt");
 /// How many missing fields are named.
 const NAMED: usize = 8;
 
@@ -46,34 +42,6 @@ struct Schema {
     items: Option<Box<Schema>>,
     #[serde(default, rename = "x-kubernetes-group-version-kind")]
     kinds: Vec<Kind>,
-}
-
-#[derive(Deserialize)]
-struct Definition {
-    spec: DefinitionSpec,
-}
-
-#[derive(Deserialize)]
-struct DefinitionSpec {
-    names: Names,
-    versions: Vec<Version>,
-}
-
-#[derive(Deserialize)]
-struct Names {
-    kind: String,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    name: String,
-    schema: Validation,
-}
-
-#[derive(Deserialize)]
-struct Validation {
-    #[serde(rename = "openAPIV3Schema")]
-    schema: Schema,
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,39 +109,39 @@ async fn look(client: &Client) -> kube::Result<Vec<String>> {
 
 /// Every field of ours that the document does not have. Only the highest of a branch that is missing is named.
 fn lacking(document: &Document) -> Vec<String> {
-    let mut missing = Vec::new();
-    for text in OURS {
-        let Ok(Definition { spec }) = serde_saphyr::from_str(text) else {
-            missing.push("readable definitions in this program (a bug)".to_owned());
+    let mut missing: Vec<String> = Vec::new();
+    for field in OURS.lines().filter(|line| !line.starts_with('#')) {
+        let path = field.replace("[]", ".[]");
+        let (kind, path) = path.split_once('.').unwrap_or((&path, ""));
+        let below = missing.last().and_then(|parent| field.strip_prefix(parent.as_str()));
+        if below.is_some_and(|rest| rest.starts_with(['.', '['])) {
             continue;
-        };
-        let kind = &spec.names.kind;
-        let is_it = |schema: &&Schema| schema.kinds.iter().any(|k| k.group == GROUP && k.kind == *kind);
-        let schemas = || document.components.schemas.values();
-        let version = spec.versions.into_iter().find(|v| v.name == VERSION);
-        let wanted = version.map(|v| v.schema.schema).unwrap_or_default();
-        match schemas().find(is_it) {
-            Some(found) => compare(kind, &wanted, found, &mut missing),
-            None => missing.push(kind.clone()),
+        }
+        match document.schema(kind) {
+            None => missing.push(kind.to_owned()),
+            Some(schema) if !schema.has(path) => missing.push(field.to_owned()),
+            Some(_) => {}
         }
     }
     missing
 }
 
-fn compare(path: &str, wanted: &Schema, found: &Schema, missing: &mut Vec<String>) {
-    for (name, wanted) in &wanted.properties {
-        // The document refers to these; pods have fields of their own version of Kubernetes.
-        if ["metadata", "template", "volumeClaimTemplates"].contains(&name.as_str()) {
-            continue;
-        }
-        let path = format!("{path}.{name}");
-        match found.properties.get(name) {
-            Some(found) => compare(&path, wanted, found, missing),
-            None => missing.push(path),
-        }
+impl Document {
+    fn schema(&self, kind: &str) -> Option<&Schema> {
+        let is_it = |schema: &&Schema| schema.kinds.iter().any(|k| k.group == GROUP && k.kind == kind);
+        self.components.schemas.values().find(is_it)
     }
-    if let (Some(wanted), Some(found)) = (&wanted.items, &found.items) {
-        compare(&format!("{path}[]"), wanted, found, missing);
+}
+
+impl Schema {
+    /// Whether it has what is below `path`, in which `[]` stands for the items of a list.
+    fn has(&self, path: &str) -> bool {
+        let mut names = path.split('.');
+        let found = names.try_fold(self, |schema, name| match name {
+            "[]" => schema.items.as_deref(),
+            name => schema.properties.get(name),
+        });
+        found.is_some()
     }
 }
 

@@ -11,8 +11,10 @@ use cafe_crds::generate;
 /// Where the CustomResourceDefinitions go. The folder holds nothing else.
 const CRDS: &str = "charts/cafe/files/crds";
 const REFERENCE: &str = "docs/reference/api.md";
+/// The names of the fields, which the programs look for in the cluster when they start.
+const FIELDS: &str = "process/src/definitions/fields.txt";
 
-/// Write the files made from the API types: the CustomResourceDefinitions and the API reference.
+/// Write the files made from the API types: the CustomResourceDefinitions, the API reference and the names of the fields.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Change nothing; fail if a file is not what it would be.
@@ -75,7 +77,8 @@ impl Change {
 
 fn wanted() -> BTreeMap<PathBuf, String> {
     let crds = generate::crds().into_iter().map(|(name, yaml)| (Path::new(CRDS).join(name), yaml));
-    crds.chain([(PathBuf::from(REFERENCE), generate::reference())]).collect()
+    let others = [(REFERENCE, generate::reference()), (FIELDS, generate::fields())];
+    crds.chain(others.map(|(path, text)| (PathBuf::from(path), text))).collect()
 }
 
 fn changes(root: &Path) -> Result<Vec<Change>> {
