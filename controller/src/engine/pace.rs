@@ -14,8 +14,14 @@ const WORTH_SHARING: Duration = Duration::from_micros(20);
 /// While writes are on their way the owner rests until one in so many is answered: the API server has work for longer than that.
 const ANSWERED: u32 = 4;
 
-/// The longest rest after a plan.
+/// The longest rest after a plan, but where the plan itself takes so long that it is to be worth [`WORTH`] times its time.
 const LONGEST_REST: Duration = Duration::from_millis(50);
+
+/// A rest may be so many times as long as the plan, while there is work for the API server.
+const WORTH: u32 = 50;
+
+/// No rest is longer, whatever the plan took: people wait for what they have asked for.
+const LIMIT: Duration = Duration::from_millis(250);
 
 /// How many answers the mean remembers.
 const REMEMBERED: u32 = 16;
@@ -42,10 +48,12 @@ impl Pace {
     /// How long an owner rests after a plan that took so long, while so many writes are on their way, in milliseconds.
     pub(super) fn rest(&self, took: Duration, in_flight: usize) -> u64 {
         let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
-        let long = if took > LONG_PLAN { took.saturating_mul(TIMES) } else { Duration::ZERO };
+        let long =
+            if took > LONG_PLAN { took.saturating_mul(TIMES).min(LONGEST_REST) } else { Duration::ZERO };
         let busy =
             if took > WORTH_SHARING { self.gap.saturating_mul(in_flight) / ANSWERED } else { Duration::ZERO };
-        u64::try_from(long.max(busy).min(LONGEST_REST).as_millis()).unwrap_or_default()
+        let longest = LONGEST_REST.max(took.saturating_mul(WORTH)).min(LIMIT);
+        u64::try_from(long.max(busy.min(longest)).as_millis()).unwrap_or_default()
     }
 }
 
@@ -75,7 +83,15 @@ mod tests {
         assert_eq!(rest(&pace, 60, 0), 0, "nothing is on its way: whatever happens is answered at once");
         assert_eq!(rest(&pace, 2_000, 0), 20, "a tenth of the thread");
         assert_eq!(rest(&pace, 60, 64), 31, "until a quarter is answered");
-        assert_eq!(rest(&pace, 1_000_000, 64), LONGEST);
+    }
+
+    #[test]
+    fn a_plan_of_many_pods_rests_longer_but_not_than_the_api_server_has_work() {
+        assert_eq!(rest(&every(100), 900, 64), LONGEST);
+        assert_eq!(rest(&every(100), 3_000, 64), 150, "fifty times the plan");
+        assert_eq!(rest(&every(8), 3_000, 64), 127, "until a quarter is answered");
+        assert_eq!(rest(&every(100), 1_000_000, 64), 250);
+        assert_eq!(rest(&every(100), 1_000_000, 0), LONGEST, "nothing is on its way");
     }
 
     #[test]
