@@ -114,11 +114,14 @@ impl View {
         self.is_observed() && self.state() == "WaitingForConfirmation" && self.token() == token
     }
 
-    /// Whether nothing is left to do for the spec as it is now.
+    /// Whether nothing is left to do for the spec as it is now: the status says so, and has not been overtaken by a pod that is gone since.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let completed = self.deployment.is_null() || self.state() == "Completed";
-        self.is_observed() && completed && self.has("Ready", "True")
+        let replicas = |root: &Value| root.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);
+        let wanted: u64 = self.roots().map(replicas).sum();
+        let serve = self.pods().filter(|pod| pod.in_service()).count() as u64 >= wanted;
+        self.is_observed() && completed && self.has("Ready", "True") && serve
     }
 
     /// Whether a condition of the CafeDeployment, or of every InPlaceSet that stands alone, has this status.

@@ -58,8 +58,8 @@ async fn pods_that_find_no_node_move_once_and_come_back_only_when_somebody_says_
     a.set_room(100).await?;
     let victim = view.pods().find(|pod| pod.unit() == b.name).map(|pod| pod.name().to_owned()).unwrap();
     web.delete_pod(&victim).await?;
-    web.wait_until("replaced", |view| view.is_settled() && view.pod(&victim).is_none()).await?;
-    assert_eq!(web.look().await?.serving("v1"), split(&a, 3, &b, 7));
+    let replaced = |view: &View| view.is_settled() && view.pod(&victim).is_none();
+    assert_eq!(web.wait_until("replaced", replaced).await?.serving("v1"), split(&a, 3, &b, 7));
 
     let off = Patch::Merge(json!({ "metadata": { "annotations": { ANNOTATION_CEILING: null } } }));
     web.api(Kind::Set).patch("web-moves-a", &PatchParams::default(), &off).await?;
