@@ -10,6 +10,7 @@ mod peer;
 mod pods;
 mod replay;
 mod report;
+mod restart;
 mod subject;
 mod table;
 mod thousands;

@@ -6,12 +6,14 @@ use anyhow::{Context, Result, ensure};
 use cafe_tests::bed::control_plane::APISERVER;
 use cafe_tests::bed::{Bed, usage};
 use cafe_tests::scenario::image;
+use jiff::Timestamp;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::calibration::Calibration;
 use super::pods::{Count, Pods};
 use super::report::Figures;
+use super::restart::Restart;
 use super::subject::{NAME, Shape, Subject};
 
 /// How long any one step may take.
@@ -20,8 +22,6 @@ const IDLE: Duration = Duration::from_secs(20);
 /// Nobody releases again in the same breath: for so long after a pod has become ready, Services may not have heard of it yet, and it is
 /// left alone.
 const PAUSE: Duration = Duration::from_secs(3);
-/// After this long without a move, what was sent before a kill has arrived.
-const SETTLED: Duration = Duration::from_millis(300);
 /// The fewest writes that an update in place takes per pod, whoever sends them: three of the subject's, four of the kubelet's (not ready,
 /// stopped, started, ready), and the pod's share of Endpoints and EndpointSlices.
 const WRITES_PER_POD: f64 = 7.4;
@@ -91,7 +91,9 @@ impl Course<'_> {
         }
         figures.add("rollback_s", work.roll_back_halfway().await?);
         if matches!(self.subject, Subject::Cafe) {
-            figures.add("restart_to_first_write_s", work.kill_halfway().await?);
+            let restart = work.kill_halfway().await?;
+            figures.add("restart_to_synced_s", restart.synced);
+            figures.add("restart_to_first_write_s", restart.written);
         }
         figures.add("scale_out_s", work.scale_out().await?);
         figures.add("peak_rss_mib", usage::peak_rss_mib(self.pid()?)?);
@@ -256,28 +258,17 @@ impl<'a> Work<'a> {
         Ok((done - began).as_secs_f64())
     }
 
-    /// Kills the controller when a third of the pods is updated. Seconds from its new start until a pod shows a write of it.
-    async fn kill_halfway(&mut self) -> Result<f64> {
+    /// Kills the controller when a third of the pods is updated, and starts it again.
+    #[allow(clippy::disallowed_methods, reason = "what the controller logs is compared with it")]
+    async fn kill_halfway(&mut self) -> Result<Restart> {
         self.until_a_third_is_updated().await?;
         self.bed.kill_controller()?;
-        let before = self.settled_moves().await;
-        let began = Instant::now();
+        let log = self.bed.log("controller");
+        let (before, began) = (std::fs::metadata(&log)?.len(), Timestamp::now());
         self.bed.start_controller().await?;
-        self.pods.until("a write after the restart", PATIENCE, |count| count.moves.len() > before).await?;
-        let first = self.pods.now().first_move_after(before).unwrap_or_else(Instant::now);
         self.until_all("updated after the restart", self.shape.pods).await?;
         self.out_of_service()?;
-        Ok((first - began).as_secs_f64())
-    }
-
-    async fn settled_moves(&self) -> usize {
-        loop {
-            let before = self.pods.now().moves.len();
-            tokio::time::sleep(SETTLED).await;
-            if self.pods.now().moves.len() == before {
-                return before;
-            }
-        }
+        Restart::read(&log, before, began)
     }
 
     /// Half as many pods more. Seconds until they serve.

@@ -31,8 +31,6 @@ pub(crate) struct Count {
     pub(crate) ready: HashMap<Arc<str>, usize>,
     /// Pods, ready or not, by image.
     pub(crate) of: HashMap<Arc<str>, usize>,
-    /// When a pod got another image, went out of or into service, or was deleted: only its controller makes that happen.
-    pub(crate) moves: Vec<Instant>,
     /// The fewest that were ready at once since the last [`Pods::mark`].
     pub(crate) least_ready: usize,
 }
@@ -46,11 +44,6 @@ impl Count {
     /// Pods with this image.
     pub(crate) fn of(&self, image: &str) -> usize {
         self.of.get(image).copied().unwrap_or_default()
-    }
-
-    /// When the first move after so many was seen.
-    pub(crate) fn first_move_after(&self, moves: usize) -> Option<Instant> {
-        self.moves.get(moves).copied()
     }
 
     fn all_ready(&self) -> usize {
@@ -71,9 +64,6 @@ impl Count {
             if now.ready {
                 *self.ready.entry(now.image.clone()).or_default() += 1;
             }
-        }
-        if before.is_some() {
-            self.moves.push(Instant::now());
         }
         self.least_ready = self.least_ready.min(self.all_ready());
     }
@@ -107,12 +97,9 @@ impl Pods {
         Ok(Self { count, task })
     }
 
-    /// Forgets how few have been ready, and every move.
+    /// Forgets how few have been ready.
     pub(crate) fn mark(&self) {
-        self.count.send_modify(|count| {
-            count.least_ready = count.all_ready();
-            count.moves.clear();
-        });
+        self.count.send_modify(|count| count.least_ready = count.all_ready());
     }
 
     /// What is known now.
@@ -181,12 +168,12 @@ mod tests {
         count.fold(None, Some(&old));
         count.fold(None, Some(&old));
         count.least_ready = 2;
-        assert_eq!((count.ready("v1"), count.moves.len()), (2, 0));
+        assert_eq!(count.ready("v1"), 2);
         count.fold(Some(&old), Some(&out));
         count.fold(Some(&out), Some(&new));
         assert_eq!((count.ready("v1"), count.ready("v2"), count.of("v1"), count.all), (1, 1, 1, 2));
-        assert_eq!((count.moves.len(), count.least_ready), (2, 1));
+        assert_eq!(count.least_ready, 1);
         count.fold(Some(&new), None);
-        assert_eq!((count.all, count.moves.len()), (1, 3));
+        assert_eq!(count.all, 1);
     }
 }

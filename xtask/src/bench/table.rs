@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::report::{Figures, Report};
 
 /// One line: what it is called in the data, for people, and how many digits matter.
-const LINES: [(&str, &str, usize); 24] = [
+const LINES: [(&str, &str, usize); 25] = [
     ("writes_per_pod", "writes of pods, per pod", 2),
     ("all_writes_per_pod", "all writes, per pod", 2),
     ("other_writes_per_pod", "writes of pods by kubelets and others, per pod", 2),
@@ -19,6 +19,7 @@ const LINES: [(&str, &str, usize); 24] = [
     ("eta_drain_bound", "share of what restarts allow", 2),
     ("most_out_of_service", "most pods out of service (five groups)", 0),
     ("rollback_s", "rolled back from a third, s", 2),
+    ("restart_to_synced_s", "killed: from start until everything is known, s", 2),
     ("restart_to_first_write_s", "killed: from start to first write, s", 2),
     ("create_s", "created, s", 1),
     ("scale_out_s", "half as many more, s", 2),
