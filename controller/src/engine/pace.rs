@@ -14,7 +14,7 @@ const WORTH_SHARING: Duration = Duration::from_micros(20);
 /// While writes are on their way the owner rests until one in so many is answered: the API server has work for longer than that.
 const ANSWERED: u32 = 4;
 
-/// The longest rest after a plan, but where the plan itself takes so long that it is to be worth [`WORTH`] times its time.
+/// The longest rest for the sake of the API server, but where the plan takes so long that it is to be worth [`WORTH`] times its time.
 const LONGEST_REST: Duration = Duration::from_millis(50);
 
 /// A rest may be so many times as long as the plan, while there is work for the API server.
@@ -48,8 +48,7 @@ impl Pace {
     /// How long an owner rests after a plan that took so long, while so many writes are on their way, in milliseconds.
     pub(super) fn rest(&self, took: Duration, in_flight: usize) -> u64 {
         let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
-        let long =
-            if took > LONG_PLAN { took.saturating_mul(TIMES).min(LONGEST_REST) } else { Duration::ZERO };
+        let long = if took > LONG_PLAN { took.saturating_mul(TIMES).min(LIMIT) } else { Duration::ZERO };
         let busy =
             if took > WORTH_SHARING { self.gap.saturating_mul(in_flight) / ANSWERED } else { Duration::ZERO };
         let longest = LONGEST_REST.max(took.saturating_mul(WORTH)).min(LIMIT);
@@ -91,7 +90,7 @@ mod tests {
         assert_eq!(rest(&every(100), 3_000, 64), 150, "fifty times the plan");
         assert_eq!(rest(&every(8), 3_000, 64), 127, "until a quarter is answered");
         assert_eq!(rest(&every(100), 1_000_000, 64), 250);
-        assert_eq!(rest(&every(100), 1_000_000, 0), LONGEST, "nothing is on its way");
+        assert_eq!(rest(&every(100), 36_000, 0), 250, "a plan that takes long by itself");
     }
 
     #[test]

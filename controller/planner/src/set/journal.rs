@@ -187,7 +187,7 @@ fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], paused: bool, journal: &mut 
     let grant = s.grant();
     let sick = is_sick(s, pods);
     let is_new = |pod: &Pod| s.target.is_some_and(|t| pod.revision == Some(t.hash));
-    let (mut moves, mut removals, mut waiting) = (Vec::new(), Vec::new(), 0);
+    let (mut moves, mut removals, mut waiting) = (Vec::new(), Vec::new(), false);
     let mut out = journal.out;
     let wanted = |p: &&Intended<'_>| {
         // A lost drain has just been taken in; it is reserved already.
@@ -199,6 +199,7 @@ fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], paused: bool, journal: &mut 
         |surplus: bool| pods.iter().filter(wanted).filter(move |p| (p.intent == Intent::Remove) == surplus);
     for p in by_class(true).chain(by_class(false)) {
         if journal.next.len() + moves.len() + removals.len() >= MOST_ENTRIES {
+            waiting = true;
             break;
         }
         let surplus = p.intent == Intent::Remove;
@@ -208,16 +209,16 @@ fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], paused: bool, journal: &mut 
         // An unavailable pod costs nothing more.
         let costs = p.view.pod.in_service();
         if costs && out >= grant {
-            waiting += i32::from(!surplus);
+            waiting |= !surplus;
             continue;
         }
         out += i32::from(costs);
         if surplus { removals.push(entry_of(s, p)) } else { moves.push(entry_of(s, p)) }
     }
     // One write reserves a whole wave: do not start a small one while a large one is still under way, unless it stalls.
-    let wave = usize::try_from(grant).unwrap_or(0).div_ceil(2);
+    let wave = usize::try_from(grant).unwrap_or(0).min(MOST_ENTRIES).div_ceil(2);
     let stalled = s.now.mono >= next_write(s);
-    let large = journal.next.is_empty() || waiting == 0 || moves.len() >= wave;
+    let large = journal.next.is_empty() || !waiting || moves.len() >= wave;
     let worth_it = !moves.is_empty() && (large || stalled);
     journal.later = !moves.is_empty() && !worth_it;
     if worth_it {

@@ -1,0 +1,61 @@
+//! How many pods of a large set are reserved by one write of the journal.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod simulator;
+
+use cafe_crds::{deployment::Strategy, intstr::IntOrPercent::Int, time::Seconds};
+use cafe_planner::{
+    identity::Uid,
+    set::{
+        Snapshot, intent,
+        journal::{self, Journal, MOST_ENTRIES},
+        snapshot::Entry,
+    },
+    time::{Millis, Now},
+};
+use simulator::Cluster;
+
+const PODS: i32 = 2_000;
+
+/// A set of [`PODS`], all of which may be out and are to move, with so many of them in its journal, and what its next journal is so many
+/// milliseconds after the last.
+fn next(reserved: usize, later: u64) -> Journal {
+    let mut cluster = Cluster::installed(1, 1, Strategy::default());
+    cluster.apply_image(2);
+    let told = cluster.deployment.spec.digest;
+    cluster.run_until("the set is told", |c| c.sets.iter().all(|set| set.spec.digest == told));
+    let pod = cluster.pods.values().next().unwrap().clone();
+    for serial in 1..PODS {
+        let mut copy = pod.clone();
+        copy.pod.uid = Uid(copy.pod.uid.0 + (serial as u128));
+        copy.pod.name = format!("{}{serial}", copy.pod.name).into();
+        cluster.pods.insert(copy.pod.uid, copy);
+    }
+    let journal = cluster.pods.keys().take(reserved);
+    let journal =
+        journal.map(|uid| Entry { uid: *uid, from: pod.pod.revision, to: None, since: Seconds(0) }).collect();
+    let set = cluster.sets.first_mut().unwrap();
+    set.journal = journal;
+    set.spec.replicas = PODS;
+    set.spec.update_strategy.partition = Int(0);
+    set.spec.update_strategy.max_unavailable = Int(PODS);
+    let uid = set.uid;
+    cluster.look_at_set(uid, |s| {
+        let (written, now) = (s.now.mono, Now { mono: Millis(s.now.mono.0 + later), ..s.now });
+        let s = Snapshot { status_written: Some(written), now, ..s };
+        journal::plan(&s, &intent::assign(&s, s.target.unwrap()), false)
+    })
+}
+
+#[test]
+fn a_journal_that_is_full_takes_pods_in_by_halves_or_once_a_second() {
+    assert_eq!(next(0, 0).next.len(), MOST_ENTRIES, "the first wave");
+    let few = next(MOST_ENTRIES - 10, 0);
+    assert!(!few.due && few.later, "ten are not worth a write of all");
+    assert_eq!(few.next.len(), MOST_ENTRIES - 10);
+    assert_eq!(next(MOST_ENTRIES / 2, 0).next.len(), MOST_ENTRIES, "half of it is");
+    let stalled = next(MOST_ENTRIES - 10, 1_000);
+    assert!(stalled.due, "whatever there is after a second");
+    assert_eq!(stalled.next.len(), MOST_ENTRIES);
+}
