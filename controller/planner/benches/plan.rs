@@ -7,7 +7,7 @@ mod simulator;
 
 use std::hint::black_box;
 
-use cafe_crds::{deployment::Strategy, intstr::IntOrPercent::Int};
+use cafe_crds::deployment::Strategy;
 use cafe_planner::{
     deployment,
     identity::{Uid, mix},
@@ -60,7 +60,8 @@ fn sets(criterion: &mut Criterion, name: &str, cluster: fn(usize) -> (Cluster, U
 
 /// Nothing is left to do.
 fn set_at_rest(pods: usize) -> (Cluster, Uid) {
-    let (mut cluster, uid) = set_of(pods, Cluster::installed(1, 1, Strategy::default()));
+    let mut cluster = Cluster::installed(1, 1, Strategy::default());
+    let uid = cluster.crowd(pods, pods / 4);
     // Its status says how many pods there are.
     cluster.run_planner(Planner::Set(uid), 1);
     assert_eq!(cluster.plan_set(uid).actions, []);
@@ -70,28 +71,9 @@ fn set_at_rest(pods: usize) -> (Cluster, Uid) {
 /// Every pod is to move: the plan picks a wave of a quarter, or of as many as a journal holds.
 fn set_at_the_start_of_a_group(pods: usize) -> (Cluster, Uid) {
     let mut cluster = Cluster::installed(1, 1, Strategy::default());
-    cluster.apply_image(2);
-    let told = cluster.deployment.spec.digest;
-    cluster.run_until("the set is told", |c| c.sets.iter().all(|set| set.spec.digest == told));
-    cluster.sets.first_mut().unwrap().spec.update_strategy.partition = Int(0);
-    let (cluster, uid) = set_of(pods, cluster);
+    cluster.let_all_move();
+    let uid = cluster.crowd(pods, pods / 4);
     assert!(matches!(&*cluster.plan_set(uid).actions, [set::Action::WriteStatus { .. }]), "a reservation");
-    (cluster, uid)
-}
-
-/// One set with so many pods, each a copy of the one that serves.
-fn set_of(pods: usize, mut cluster: Cluster) -> (Cluster, Uid) {
-    let pod = cluster.pods.values().next().unwrap().clone();
-    for serial in 1..pods {
-        let mut copy = pod.clone();
-        copy.pod.uid = Uid(copy.pod.uid.0 + ((serial as u128) << 64));
-        copy.pod.name = format!("{}{serial}", copy.pod.name).into();
-        cluster.pods.insert(copy.pod.uid, copy);
-    }
-    let set = cluster.sets.first_mut().unwrap();
-    set.spec.replicas = i32::try_from(pods).unwrap();
-    set.spec.update_strategy.max_unavailable = Int(set.spec.replicas / 4);
-    let uid = set.uid;
     (cluster, uid)
 }
 

@@ -4,7 +4,7 @@
 
 mod simulator;
 
-use cafe_crds::{deployment::Strategy, intstr::IntOrPercent::Int, time::Seconds};
+use cafe_crds::{deployment::Strategy, time::Seconds};
 use cafe_planner::{
     identity::Uid,
     set::{
@@ -16,31 +16,18 @@ use cafe_planner::{
 };
 use simulator::Cluster;
 
-const PODS: i32 = 2_000;
+const PODS: usize = 2_000;
 
 /// A set of [`PODS`], all of which may be out and are to move, with so many of them in its journal, and what its next journal is so many
 /// milliseconds after the last.
 fn next(reserved: usize, later: u64) -> Journal {
     let mut cluster = Cluster::installed(1, 1, Strategy::default());
-    cluster.apply_image(2);
-    let told = cluster.deployment.spec.digest;
-    cluster.run_until("the set is told", |c| c.sets.iter().all(|set| set.spec.digest == told));
-    let pod = cluster.pods.values().next().unwrap().clone();
-    for serial in 1..PODS {
-        let mut copy = pod.clone();
-        copy.pod.uid = Uid(copy.pod.uid.0 + (serial as u128));
-        copy.pod.name = format!("{}{serial}", copy.pod.name).into();
-        cluster.pods.insert(copy.pod.uid, copy);
-    }
-    let journal = cluster.pods.keys().take(reserved);
-    let journal =
-        journal.map(|uid| Entry { uid: *uid, from: pod.pod.revision, to: None, since: Seconds(0) }).collect();
-    let set = cluster.sets.first_mut().unwrap();
-    set.journal = journal;
-    set.spec.replicas = PODS;
-    set.spec.update_strategy.partition = Int(0);
-    set.spec.update_strategy.max_unavailable = Int(PODS);
-    let uid = set.uid;
+    cluster.let_all_move();
+    let uid = cluster.crowd(PODS, PODS);
+    let from = cluster.pods.values().next().unwrap().pod.revision;
+    let entry = |uid: &Uid| Entry { uid: *uid, from, to: None, since: Seconds(0) };
+    let journal = cluster.pods.keys().take(reserved).map(entry).collect();
+    cluster.sets.first_mut().unwrap().journal = journal;
     cluster.look_at_set(uid, |s| {
         let (written, now) = (s.now.mono, Now { mono: Millis(s.now.mono.0 + later), ..s.now });
         let s = Snapshot { status_written: Some(written), now, ..s };

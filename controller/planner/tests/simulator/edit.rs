@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cafe_crds::{
     deployment::{ReleaseControls, RollbackTo, Strategy, Topology, UnitType},
-    intstr::IntOrPercent,
+    intstr::IntOrPercent::{self, Int},
     selector::Selector,
     time::Seconds,
     traffic::Traffic,
@@ -180,6 +180,29 @@ impl Cluster {
 
     pub fn apply_image(&mut self, image: u32) -> &mut Self {
         self.apply_template(Template::image(image))
+    }
+
+    /// Gives its only set so many pods, each a copy of the one that serves, of which so many may be out.
+    pub fn crowd(&mut self, pods: usize, max_unavailable: usize) -> Uid {
+        let pod = self.pods.values().next().unwrap().clone();
+        for serial in 1..pods {
+            let mut copy = pod.clone();
+            copy.pod.uid = Uid(copy.pod.uid.0 + ((serial as u128) << 64));
+            copy.pod.name = format!("{}{serial}", copy.pod.name).into();
+            self.pods.insert(copy.pod.uid, copy);
+        }
+        let set = self.sets.first_mut().unwrap();
+        set.spec.replicas = i32::try_from(pods).unwrap();
+        set.spec.update_strategy.max_unavailable = Int(i32::try_from(max_unavailable).unwrap());
+        set.uid
+    }
+
+    /// Gives its only set a new image, which all of its pods are to have.
+    pub fn let_all_move(&mut self) {
+        self.apply_image(2);
+        let told = self.deployment.spec.digest;
+        self.run_until("the set is told", |c| c.sets.iter().all(|set| set.spec.digest == told));
+        self.sets.first_mut().unwrap().spec.update_strategy.partition = Int(0);
     }
 
     pub fn confirm(&mut self, token: &str) -> &mut Self {
