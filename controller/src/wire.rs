@@ -38,12 +38,17 @@ fn build(config: &Config, claim: Claim) -> kube::Result<Client> {
     over(connector, config, claim)
 }
 
+/// The most that a connection reads at once: one record of TLS. Without a bound each of them keeps a hundred kilobytes.
+const READ_AT_ONCE: usize = 16 * 1024;
+
 /// A client over these connections.
 fn over<C>(connector: C, config: &Config, claim: Claim) -> kube::Result<Client>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    let wire = legacy::Client::builder(TokioExecutor::new()).build::<_, Gated>(connector);
+    let wire = legacy::Client::builder(TokioExecutor::new())
+        .http1_max_buf_size(READ_AT_ONCE)
+        .build::<_, Gated>(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)

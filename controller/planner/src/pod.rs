@@ -1,5 +1,7 @@
 //! A pod as the planner sees it, and what its state means.
 
+use std::{ops::Deref, sync::Arc};
+
 use cafe_crds::{
     names::{DRAIN_REASON_PREFIX, OFFLINE_REASON},
     time::Seconds,
@@ -75,16 +77,31 @@ pub enum ProtectorCondition {
     False(Option<Op>),
 }
 
-/// One container's state.
+/// One container. All but its id is the same for many pods of one template, and held once for them; it is read as if it were here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Container {
+    /// The id of the container last seen, empty when none was.
+    pub id: ContainerId,
+    /// All else.
+    pub state: Arc<ContainerState>,
+}
+
+impl Deref for Container {
+    type Target = ContainerState;
+
+    fn deref(&self) -> &ContainerState {
+        &self.state
+    }
+}
+
+/// What is wanted of a container, and what it does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ContainerState {
     /// Container name.
     pub name: Text,
     /// The image its pod's spec asks for.
     pub wants: Text,
-    /// The id of the container last seen, empty when none was.
-    pub id: ContainerId,
-    /// The image that container was started from, as the kubelet reports it.
+    /// The image the container last seen was started from, as the kubelet reports it.
     pub image: Text,
     /// It runs.
     pub running: bool,
@@ -167,9 +184,9 @@ pub struct Pod {
     /// `controller.kubernetes.io/pod-deletion-cost`.
     pub deletion_cost: i32,
     /// Finalizers and conditions of protectors, sorted by name.
-    pub protectors: Vec<Protector>,
+    pub protectors: Box<[Protector]>,
     /// Containers and native sidecars.
-    pub containers: Vec<Container>,
+    pub containers: Box<[Container]>,
     /// The first plain init container that waits, and why.
     pub init_waits: Option<Box<(Text, Text)>>,
     /// The update in hand.

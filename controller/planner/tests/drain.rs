@@ -4,6 +4,8 @@
 
 mod simulator;
 
+use std::sync::Arc;
+
 use cafe_crds::{
     condition::Condition,
     deployment::Strategy,
@@ -13,7 +15,7 @@ use cafe_crds::{
 use cafe_planner::{
     Text,
     identity::{Op, Uid},
-    pod::{Container, Gate, InPlace, Pod},
+    pod::{Container, ContainerState, Gate, InPlace, Pod},
     set::Action,
     traffic::{record, runs_what_it_wants},
 };
@@ -352,15 +354,17 @@ fn a_container_of_the_image_that_was_asked_for_in_between_is_not_the_new_one() {
         generation,
         observed_generation: generation,
         containers_ready: true,
-        containers: vec![Container {
-            name: text("app"),
-            wants: text(wants),
+        containers: Box::new([Container {
             id: id.into(),
-            image: text(runs),
-            running: true,
-            ready: true,
-            waiting: None,
-        }],
+            state: Arc::new(ContainerState {
+                name: text("app"),
+                wants: text(wants),
+                image: text(runs),
+                running: true,
+                ready: true,
+                waiting: None,
+            }),
+        }]),
         in_place: in_place.map(Box::new),
         ..Pod::default()
     };

@@ -169,7 +169,7 @@ fn a_set_whose_selector_overlaps_with_an_older_one_creates_and_moves_nothing_and
 #[test]
 fn a_revision_label_that_names_nothing_and_a_gate_that_others_closed_are_told() {
     let (mut cluster, set) = installed(2);
-    let uids: Vec<Uid> = cluster.pods.keys().copied().collect();
+    let uids = cluster.look_at_set(set, |s| s.pods.iter().map(|view| view.pod.uid).collect::<Vec<_>>());
     cluster.pods.get_mut(&uids[0]).unwrap().pod.revision = Some(RevisionHash(5));
     cluster.pods.get_mut(&uids[1]).unwrap().pod.gate = Gate::parse("False", "Maintenance");
     let told: Vec<_> = cluster.plan_set(set).notices.into_iter().map(|n| (n.uid, n.event.reason)).collect();

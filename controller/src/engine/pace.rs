@@ -14,12 +14,6 @@ const WORTH_SHARING: Duration = Duration::from_micros(20);
 /// While writes are on their way the owner rests until one in so many is answered: the API server has work for longer than that.
 const ANSWERED: u32 = 4;
 
-/// The longest rest for the sake of the API server, but where the plan takes so long that it is to be worth [`WORTH`] times its time.
-const LONGEST_REST: Duration = Duration::from_millis(50);
-
-/// A rest may be so many times as long as the plan, while there is work for the API server.
-const WORTH: u32 = 50;
-
 /// No rest is longer, whatever the plan took: people wait for what they have asked for.
 const LIMIT: Duration = Duration::from_millis(250);
 
@@ -51,16 +45,13 @@ impl Pace {
         let long = if took > LONG_PLAN { took.saturating_mul(TIMES).min(LIMIT) } else { Duration::ZERO };
         let busy =
             if took > WORTH_SHARING { self.gap.saturating_mul(in_flight) / ANSWERED } else { Duration::ZERO };
-        let longest = LONGEST_REST.max(took.saturating_mul(WORTH)).min(LIMIT);
-        u64::try_from(long.max(busy.min(longest)).as_millis()).unwrap_or_default()
+        u64::try_from(long.max(busy.min(LIMIT)).as_millis()).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const LONGEST: u64 = LONGEST_REST.as_millis() as u64;
 
     /// A pace of one answer every `gap` milliseconds.
     fn every(gap: u64) -> Pace {
@@ -85,10 +76,9 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_of_many_pods_rests_longer_but_not_than_the_api_server_has_work() {
-        assert_eq!(rest(&every(100), 900, 64), LONGEST);
-        assert_eq!(rest(&every(100), 3_000, 64), 150, "fifty times the plan");
-        assert_eq!(rest(&every(8), 3_000, 64), 127, "until a quarter is answered");
+    fn no_rest_is_longer_than_people_would_notice() {
+        assert_eq!(rest(&every(8), 60, 64), 127, "until a quarter is answered");
+        assert_eq!(rest(&every(100), 60, 64), 250);
         assert_eq!(rest(&every(100), 1_000_000, 64), 250);
         assert_eq!(rest(&every(100), 36_000, 0), 250, "a plan that takes long by itself");
     }
@@ -97,7 +87,7 @@ mod tests {
     fn an_api_server_that_answers_at_once_is_not_made_to_wait() {
         assert_eq!(rest(&Pace::default(), 60, 64), 0, "it has not answered yet");
         assert_eq!(rest(&every(0), 60, 64), 0);
-        assert_eq!(rest(&every(100), 60, 64), LONGEST);
+        assert_eq!(rest(&every(1), 60, 64), 15);
     }
 
     #[test]

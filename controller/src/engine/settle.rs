@@ -176,7 +176,7 @@ impl Engine {
         let mut serving: HashMap<Uid, bool> = HashMap::new();
         for slice in &list.items {
             let (_, targets) = crate::observe::records::slice(slice).unwrap_or_default();
-            for (pod, serves) in targets {
+            for (pod, serves) in targets.iter() {
                 *serving.entry(pod).or_default() |= serves || any_entry;
             }
         }

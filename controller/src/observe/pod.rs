@@ -10,7 +10,7 @@ use cafe_crds::{
 use cafe_planner::{
     Text,
     identity::Uid,
-    pod::{Container, Gate, InPlace, Phase, Pod, Protector, ProtectorCondition, Ran},
+    pod::{Container, ContainerState, Gate, InPlace, Phase, Pod, Protector, ProtectorCondition, Ran},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use serde::{Deserialize, Serialize};
@@ -111,14 +111,14 @@ fn since(time: Option<&Time>) -> Seconds {
     seconds(time)
 }
 
-fn containers(object: &PodObject, interner: &mut Interner) -> Vec<Container> {
+fn containers(object: &PodObject, interner: &mut Interner) -> Box<[Container]> {
     let sidecars =
         object.spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
     let status = &object.status;
     let mut all: Vec<Container> =
         object.spec.containers.iter().map(|c| container(c, &status.container_statuses, interner)).collect();
     all.extend(sidecars.map(|c| container(c, &status.init_container_statuses, interner)));
-    all
+    all.into()
 }
 
 /// Init containers that end before the others start, in their order: the first that waits holds the rest.
@@ -140,18 +140,25 @@ fn waits_for(status: &ContainerStatus) -> Option<&str> {
 fn container(spec: &ContainerSpec, statuses: &[ContainerStatus], interner: &mut Interner) -> Container {
     let status = statuses.iter().find(|s| s.name == spec.name);
     let state = status.and_then(|s| s.state.as_ref());
-    Container {
+    let state = ContainerState {
         name: interner.text(&spec.name),
         wants: interner.text(spec.image.as_deref().unwrap_or_default()),
-        id: status.and_then(|s| s.container_id.as_deref()).unwrap_or_default().into(),
         image: interner.text(status.map_or("", |s| &s.image)),
         running: state.is_some_and(|s| s.running.is_some()),
         ready: status.is_some_and(|s| s.ready),
         waiting: status.and_then(waits_for).map(|reason| interner.text(reason)),
+    };
+    Container {
+        id: status.and_then(|s| s.container_id.as_deref()).unwrap_or_default().into(),
+        state: interner.state(state),
     }
 }
 
-fn protectors(finalizers: &[String], conditions: &[PodCondition], interner: &mut Interner) -> Vec<Protector> {
+fn protectors(
+    finalizers: &[String],
+    conditions: &[PodCondition],
+    interner: &mut Interner,
+) -> Box<[Protector]> {
     let held = finalizers.iter().filter_map(|f| f.strip_prefix(PROTECTOR_PREFIX));
     let told = conditions.iter().filter_map(|c| c.type_.strip_prefix(PROTECTOR_PREFIX));
     let mut names: Vec<&str> = held.clone().chain(told).collect();

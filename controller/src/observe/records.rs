@@ -25,7 +25,8 @@ use super::{
     content::{Content, Contents},
     pod::controller,
     slim::{
-        ClaimObject, DeploymentObject, ReleaseObject, RevisionObject, SetObject, SignedMeta, SliceObject,
+        ClaimObject, DeploymentObject, Endpoint, ReleaseObject, RevisionObject, SetObject, SignedMeta,
+        SliceObject,
     },
 };
 
@@ -273,13 +274,29 @@ pub(crate) fn claim(
     Some((claim, interner.text(meta.namespace.as_deref()?), interner.text(set)))
 }
 
-/// The pods a slice targets, and whether it serves each.
-pub(crate) fn slice(object: &SliceObject) -> Option<(Uid, Vec<(Uid, bool)>)> {
+/// The pods that a slice targets, those first that it serves.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Targets {
+    pods: Box<[Uid]>,
+    serving: usize,
+}
+
+impl Targets {
+    /// Each target, and whether it is served.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Uid, bool)> {
+        self.pods.iter().enumerate().map(|(at, pod)| (*pod, at < self.serving))
+    }
+}
+
+/// What a slice targets.
+pub(crate) fn slice(object: &SliceObject) -> Option<(Uid, Targets)> {
     let (_, uid) = identity(&object.metadata.0)?;
     let endpoints = object.endpoints.as_deref().unwrap_or_default();
-    let target = |e: &super::slim::Endpoint| {
-        let pod = e.target_ref.as_ref()?.uid.as_deref()?.parse().ok()?;
-        Some((pod, e.conditions.serves()))
-    };
-    Some((uid, endpoints.iter().filter_map(target).collect()))
+    let pod = |e: &Endpoint| e.target_ref.as_ref()?.uid.as_deref()?.parse().ok();
+    let those =
+        |serves: bool| endpoints.iter().filter(move |e| e.conditions.serves() == serves).filter_map(pod);
+    let mut pods: Vec<Uid> = those(true).collect();
+    let serving = pods.len();
+    pods.extend(those(false));
+    Some((uid, Targets { pods: pods.into(), serving }))
 }

@@ -11,7 +11,7 @@ use super::{DeploymentRecord, Kind, Owner, PodRecord, RevisionRecord, SetRecord,
 use crate::{
     observe::{
         pod,
-        records::{self, resource_version},
+        records::{self, Targets, resource_version},
         slim::{DeploymentObject, PodObject, RevisionObject, SetObject, SliceObject},
     },
     watch::{Frame, Observed},
@@ -160,7 +160,9 @@ impl World {
             Kind::Revision => {
                 self.revisions.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect()
             }
-            Kind::Pod => self.pods.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect(),
+            Kind::Pod => {
+                self.pods.iter().filter(|(_, r)| within(&r.family.namespace)).map(|(u, _)| *u).collect()
+            }
             Kind::Slice => {
                 self.slices.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect::<Vec<_>>()
             }
@@ -293,7 +295,6 @@ impl World {
         if self.pods.get(&uid).is_some_and(|old| old.pod.rv > rv) {
             return;
         }
-        let namespace = self.interner.text(object.metadata.0.namespace.as_deref().unwrap_or_default());
         let Some(pod) = pod::record(&object, &mut self.interner) else { return };
         self.writes.saw(uid, rv);
         if let Some(memory) = self.memory.get_mut(&Owner::Set(set)) {
@@ -301,18 +302,31 @@ impl World {
             // The set's own by now, and so its name.
             memory.occupied.retain(|name| *name != pod.name);
         }
-        let labels = self.interner.labels(object.metadata.0.labels.as_ref());
-        let same = |old: &PodRecord| old.set == set && old.pod == pod && old.labels == labels;
-        if self.pods.get(&uid).is_some_and(|old| same(old)) {
-            return;
+        let meta = &object.metadata.0;
+        let namespace = meta.namespace.as_deref().unwrap_or_default();
+        let family = self.interner.family(set, namespace, meta.labels.as_ref());
+        match self.pods.get_mut(&uid) {
+            Some(old) if old.pod == pod && old.family == family => return,
+            Some(old) => {
+                let before = std::mem::replace(&mut old.family, family).set;
+                old.pod = pod;
+                self.move_pod(uid, before, set);
+            }
+            None => {
+                let endpoints = self.foreign_endpoints.remove(&uid).unwrap_or_default();
+                self.members.insert(&self.pods, set, &pod.name, uid);
+                self.pods.insert(uid, Box::new(PodRecord { pod, family, endpoints, fenced: false }));
+            }
         }
-        if let Some(old) = self.pods.get(&uid).map(|r| r.set).filter(|old| *old != set) {
-            unlink(&mut self.pods_of, old, uid);
-            self.mark(Owner::Set(old));
-        }
-        self.pods_of.entry(set).or_default().insert(uid);
-        self.pods.insert(uid, Box::new(PodRecord { pod, set, namespace, labels }));
         self.mark(Owner::Set(set));
+    }
+
+    /// The pod belongs to another set than before.
+    fn move_pod(&mut self, uid: Uid, from: Uid, to: Uid) {
+        let Some(record) = self.pods.get(&uid).filter(|_| from != to) else { return };
+        self.members.remove(&self.pods, from, &record.pod.name, uid);
+        self.members.insert(&self.pods, to, &record.pod.name, uid);
+        self.mark(Owner::Set(from));
     }
 
     #[allow(clippy::needless_pass_by_value, reason = "one signature for all kinds")]
@@ -326,31 +340,33 @@ impl World {
         let before = self.slices.remove(&uid).map(|s| s.targets).unwrap_or_default();
         self.count_endpoints(&before, &targets);
         let namespace = self.interner.text(object.metadata.0.namespace.as_deref().unwrap_or_default());
-        self.slices.insert(uid, SliceRecord { rv, namespace, targets: targets.into() });
+        self.slices.insert(uid, SliceRecord { rv, namespace, targets });
     }
 
     /// Moves the endpoint figures from what a slice said to what it says, and marks the sets whose pods changed.
-    pub(super) fn count_endpoints(&mut self, before: &[(Uid, bool)], after: &[(Uid, bool)]) {
+    pub(super) fn count_endpoints(&mut self, before: &Targets, after: &Targets) {
         if before == after {
             return;
         }
         let mut touched: Vec<Uid> = Vec::new();
         for ((pod, serving), step) in before.iter().map(|e| (e, false)).chain(after.iter().map(|e| (e, true)))
         {
-            let figures = self.endpoints.entry(*pod).or_default();
+            let figures = match self.pods.get_mut(&pod) {
+                Some(record) => &mut record.endpoints,
+                None => self.foreign_endpoints.entry(pod).or_default(),
+            };
             let add = |n: u32, by: u32| if step { n.saturating_add(by) } else { n.saturating_sub(by) };
             figures.listed = add(figures.listed, 1);
-            figures.serving = add(figures.serving, u32::from(*serving));
-            touched.push(*pod);
+            figures.serving = add(figures.serving, u32::from(serving));
+            touched.push(pod);
         }
         touched.sort_unstable();
         touched.dedup();
         for pod in touched {
-            if self.endpoints.get(&pod).is_some_and(|e| e.listed == 0) {
-                self.endpoints.remove(&pod);
-            }
             if let Some(record) = self.pods.get(&pod) {
-                self.dirty.insert(Owner::Set(record.set));
+                self.dirty.insert(Owner::Set(record.family.set));
+            } else if self.foreign_endpoints.get(&pod).is_some_and(|e| e.listed == 0) {
+                self.foreign_endpoints.remove(&pod);
             }
         }
     }

@@ -6,6 +6,7 @@
 mod chronicles;
 mod claims;
 mod fold;
+mod members;
 mod nodes;
 mod orphans;
 mod overlaps;
@@ -36,9 +37,11 @@ use cafe_planner::{
 use foldhash::{HashMap, HashSet};
 
 use crate::observe::{
-    Interner, Labels,
+    Family, Interner,
     content::{Content, Contents},
+    records::Targets,
 };
+use members::{Members, Pods};
 use nodes::Nodes;
 use orphans::Orphans;
 use overlaps::Overlaps;
@@ -144,9 +147,10 @@ pub(crate) struct RevisionRecord {
 #[derive(Debug)]
 pub(crate) struct PodRecord {
     pub(crate) pod: Pod,
-    pub(crate) set: Uid,
-    pub(crate) namespace: Text,
-    labels: Labels,
+    family: Arc<Family>,
+    endpoints: Endpoints,
+    /// This process has had a write to it acknowledged.
+    fenced: bool,
 }
 
 /// A PersistentVolumeClaim.
@@ -157,12 +161,12 @@ struct ClaimRecord {
     home: (Text, Text),
 }
 
-/// An EndpointSlice: the pods it targets, and whether it serves each.
+/// An EndpointSlice.
 #[derive(Debug)]
 pub(crate) struct SliceRecord {
     rv: u64,
     namespace: Text,
-    targets: Box<[(Uid, bool)]>,
+    targets: Targets,
 }
 
 /// What this process remembers about an owner. All of it may be lost: then waits get longer, nothing else.
@@ -206,7 +210,7 @@ pub(crate) struct World {
     chronicles: HashMap<Uid, ChronicleRecord>,
     pub(crate) revisions: HashMap<Uid, RevisionRecord>,
     /// Boxed: a map has up to twice as many places as it holds, and both while it grows.
-    pub(crate) pods: HashMap<Uid, Box<PodRecord>>,
+    pub(crate) pods: Pods,
     slices: HashMap<Uid, SliceRecord>,
     nodes: Nodes,
     claims: HashMap<Uid, ClaimRecord>,
@@ -214,15 +218,16 @@ pub(crate) struct World {
     sets_of: HashMap<Uid, BTreeSet<Uid>>,
     chronicles_of: HashMap<Uid, BTreeSet<Uid>>,
     revisions_of: HashMap<Uid, BTreeSet<Uid>>,
-    pods_of: HashMap<Uid, BTreeSet<Uid>>,
+    members: Members,
     set_names: HashMap<(Text, Text), Uid>,
     sets_in: HashMap<Text, BTreeSet<Uid>>,
     orphans: Orphans,
     overlaps: Overlaps,
-    endpoints: HashMap<Uid, Endpoints>,
+    /// Endpoints of pods that have not been seen, or are nobody's here.
+    foreign_endpoints: HashMap<Uid, Endpoints>,
     /// Live proofs of drains, by pod.
     proofs: HashMap<Uid, (Op, Millis)>,
-    /// Pods and InPlaceSets that this process has had a write to acknowledged.
+    /// InPlaceSets that this process has had a write to acknowledged.
     fenced: HashSet<Uid>,
     /// Uids deleted lately, so that a late answer cannot bring one back.
     buried: VecDeque<Uid>,
@@ -264,6 +269,7 @@ impl World {
     /// Has everything planned again, trusting nothing this process has done: after the claim was won.
     pub(crate) fn take_over(&mut self) {
         self.fenced.clear();
+        self.pods.values_mut().for_each(|record| record.fenced = false);
         self.proofs.clear();
         self.dirty.extend(self.sets.keys().map(|uid| Owner::Set(*uid)));
         self.dirty.extend(self.deployments.keys().map(|uid| Owner::Deployment(*uid)));
@@ -296,8 +302,7 @@ impl World {
 
     /// Whether the set has a pod of this name.
     pub(crate) fn has_pod(&self, set: Uid, name: &str) -> bool {
-        let mut pods = self.pods_of.get(&set).into_iter().flatten().filter_map(|uid| self.pods.get(uid));
-        pods.any(|record| *record.pod.name == *name)
+        self.members.has(&self.pods, set, name)
     }
 
     /// Whether the owner has a revision with this hash.
@@ -355,6 +360,10 @@ impl World {
         self.contents.sweep();
         self.sweep_nodes();
         self.interner.sweep();
+        // Endpoints may come before all their pods, and leave room for as many behind.
+        if self.foreign_endpoints.len() < self.foreign_endpoints.capacity() / 4 {
+            self.foreign_endpoints.shrink_to_fit();
+        }
         let (sets, deployments) = (&self.sets, &self.deployments);
         self.memory.retain(|owner, _| match owner {
             Owner::Set(uid) => sets.contains_key(uid),

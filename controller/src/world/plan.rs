@@ -83,18 +83,17 @@ impl World {
     }
 
     fn pod_views<'a>(&'a self, record: &'a SetRecord) -> impl Iterator<Item = PodView<'a>> {
-        let uids = self.pods_of.get(&record.set.uid).into_iter().flatten();
         let mut is_stray = orphans::strays(record);
-        uids.filter_map(move |uid| {
-            let PodRecord { pod, labels, .. } = &**self.pods.get(uid)?;
+        self.members.of(record.set.uid).iter().filter_map(move |uid| {
+            let PodRecord { pod, family, endpoints, fenced } = &**self.pods.get(uid)?;
             let proof = self.proofs.get(uid).filter(|(op, _)| pod.gate == Gate::Draining(*op));
             Some(PodView {
                 pod,
                 busy: self.writes.is_busy(*uid),
-                fenced: self.fenced.contains(uid),
-                endpoints: self.endpoints.get(uid).copied().unwrap_or_default(),
+                fenced: *fenced,
+                endpoints: *endpoints,
                 drained_at: proof.map(|(_, at)| *at),
-                stray: is_stray(labels),
+                stray: is_stray(&family.labels),
             })
         })
     }
@@ -105,12 +104,10 @@ impl World {
             return;
         }
         let drained: HashSet<Uid> = drained.iter().copied().collect();
-        let pods = self.pods_of.get(&set).into_iter().flatten();
-        let is_stale = |uid: &&Uid| self.proofs.contains_key(*uid) && !drained.contains(*uid);
-        let stale: Vec<Uid> = pods.filter(is_stale).copied().collect();
-        for uid in stale {
-            self.proofs.remove(&uid);
-        }
+        let pods = &self.pods;
+        let is_stale =
+            |uid: &Uid| pods.get(uid).is_some_and(|r| r.family.set == set) && !drained.contains(uid);
+        self.proofs.retain(|uid, _| !is_stale(uid));
     }
 
     fn keep_census(&mut self, uid: Uid, census: &set::Census) {

@@ -3,6 +3,7 @@
 use cafe_planner::identity::Uid;
 
 use super::{Kind, Owner, World, fold::unlink};
+use crate::observe::records::Targets;
 
 /// Deleted uids remembered: more than there are answers on their way.
 const BURIED: usize = 4096;
@@ -31,7 +32,7 @@ impl World {
             Kind::Pod => self.forget_pod(uid),
             Kind::Slice => {
                 if let Some(record) = self.slices.remove(&uid) {
-                    self.count_endpoints(&record.targets, &[]);
+                    self.count_endpoints(&record.targets, &Targets::default());
                 }
             }
             Kind::Node => self.remove_node(uid),
@@ -49,11 +50,14 @@ impl World {
 
     /// The pod is no longer ours.
     pub(super) fn forget_pod(&mut self, uid: Uid) {
-        self.fenced.remove(&uid);
         self.proofs.remove(&uid);
         if let Some(record) = self.pods.remove(&uid) {
-            unlink(&mut self.pods_of, record.set, uid);
-            self.mark(Owner::Set(record.set));
+            let set = record.family.set;
+            self.members.remove(&self.pods, set, &record.pod.name, uid);
+            if record.endpoints.listed > 0 {
+                self.foreign_endpoints.insert(uid, record.endpoints);
+            }
+            self.mark(Owner::Set(set));
         }
     }
 

@@ -47,7 +47,8 @@ fn key(n: u32) -> Uid {
 }
 
 fn serving(world: &World, n: u32) -> (u32, u32) {
-    let e = world.endpoints.get(&key(n)).copied().unwrap_or_default();
+    let known = world.pods.get(&key(n)).map(|record| &record.endpoints);
+    let e = known.or_else(|| world.foreign_endpoints.get(&key(n))).copied().unwrap_or_default();
     (e.listed, e.serving)
 }
 
@@ -169,6 +170,55 @@ fn a_slice_that_changes_marks_the_set_of_its_pods() {
     assert_eq!(world.take_dirty().into_iter().collect::<Vec<_>>(), [Owner::Set(SET.parse().unwrap())]);
     slices(&mut world, Event::Apply(slice(90, 3, &json!([endpoint(1, &json!({"ready": true}))]))));
     assert!(!world.is_dirty(), "the same endpoints are no news");
+}
+
+#[test]
+fn endpoints_count_for_a_pod_whether_they_come_before_it_or_while_it_is_nobodys() {
+    let mut world = World::default();
+    slices(&mut world, Event::Apply(slice(90, 1, &json!([endpoint(1, &json!({}))]))));
+    pods(&mut world, Event::Apply(pod(1, 2)));
+    assert_eq!(serving(&world, 1), (1, 1));
+    assert!(world.foreign_endpoints.is_empty());
+    let mut let_go = pod(1, 3);
+    let_go.metadata.0.owner_references = None;
+    pods(&mut world, Event::Apply(let_go));
+    slices(&mut world, Event::Apply(slice(90, 4, &json!([endpoint(1, &json!({"serving": false}))]))));
+    pods(&mut world, Event::Apply(pod(1, 5)));
+    assert_eq!(serving(&world, 1), (1, 0));
+    pods(&mut world, Event::Delete(pod(1, 6)));
+    slices(&mut world, Event::Delete(slice(90, 7, &json!([]))));
+    assert!(world.foreign_endpoints.is_empty(), "nothing is left of either");
+}
+
+#[test]
+fn pods_are_kept_by_set_in_the_order_of_their_names() {
+    const OTHER: &str = "00000000-0000-0000-0000-0000000000bb";
+    fn names(world: &World, set: &str) -> Vec<String> {
+        let uids = world.members.of(set.parse().unwrap());
+        uids.iter().map(|uid| world.pods.get(uid).unwrap().pod.name.to_string()).collect()
+    }
+    let mut world = World::default();
+    for n in [3, 1, 4, 2] {
+        pods(&mut world, Event::Apply(pod(n, 1)));
+    }
+    assert_eq!(names(&world, SET), ["web-1", "web-2", "web-3", "web-4"]);
+    let mut moved = pod(3, 2);
+    moved.metadata.0.owner_references.as_mut().unwrap()[0].uid = OTHER.into();
+    pods(&mut world, Event::Apply(moved));
+    pods(&mut world, Event::Delete(pod(1, 3)));
+    assert_eq!(
+        (names(&world, SET), names(&world, OTHER)),
+        (vec!["web-2".into(), "web-4".into()], vec!["web-3".into()])
+    );
+    let set = SET.parse().unwrap();
+    assert!(world.has_pod(set, "web-4") && !world.has_pod(set, "web-3"));
+    // The successor of a pod has its name, and may be seen before the deletion.
+    let mut successor = pod(5, 4);
+    successor.metadata.0.name = Some("web-2".into());
+    pods(&mut world, Event::Apply(successor));
+    pods(&mut world, Event::Delete(pod(2, 5)));
+    assert_eq!(names(&world, SET), ["web-2", "web-4"]);
+    assert!(world.pods.contains_key(&key(5)));
 }
 
 #[test]

@@ -74,14 +74,20 @@ impl super::World {
 
     /// A write to the pod or InPlaceSet was acknowledged: nothing older can land on it any more.
     pub(crate) fn fence(&mut self, uid: Uid) {
-        if self.pods.contains_key(&uid) || self.sets.contains_key(&uid) {
+        if let Some(record) = self.pods.get_mut(&uid) {
+            record.fenced = true;
+        } else if self.sets.contains_key(&uid) {
             self.fenced.insert(uid);
         }
     }
 
     /// A write to the object may still be on its way.
     pub(crate) fn unfence(&mut self, uid: Uid) {
-        self.fenced.remove(&uid);
+        if let Some(record) = self.pods.get_mut(&uid) {
+            record.fenced = false;
+        } else {
+            self.fenced.remove(&uid);
+        }
     }
 
     /// A live read has shown the pod drained.

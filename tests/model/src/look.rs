@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use cafe_crds::{
@@ -19,7 +19,7 @@ use cafe_planner::{
     Text,
     bonds::{Bonds, Others},
     identity::{Digest, Op, RevisionHash, Uid},
-    pod::{Container, Endpoints, Gate, InPlace, Phase, Pod as PlannerPod, PodView, Ran},
+    pod::{Container, ContainerState, Endpoints, Gate, InPlace, Phase, Pod as PlannerPod, PodView, Ran},
     revision::Revision,
     set::{self, Action, SetSpec, Snapshot, snapshot::Entry},
     template::{ContainerImage, Facts},
@@ -197,15 +197,15 @@ impl Planner {
     fn pod(&self, i: usize, pod: Pod) -> Option<PlannerPod> {
         let image = |revision: u8| self.images.get(usize::from(revision)).cloned();
         let recorded = Ran { container: CONTAINER.into(), id: RUNNING.into(), image: image(pod.run())? };
-        let container = Container {
+        let state = ContainerState {
             name: CONTAINER.into(),
             wants: image(pod.spec())?,
-            id: RUNNING.into(),
             image: image(pod.run())?,
             running: pod.app(),
             ready: pod.app(),
             waiting: None,
         };
+        let container = Container { id: RUNNING.into(), state: Arc::new(state) };
         Some(PlannerPod {
             name: self.names.get(i)?.clone(),
             uid: uid(i),
@@ -221,7 +221,7 @@ impl Planner {
             gate_noticed: true,
             containers_ready: pod.app(),
             selected: true,
-            containers: vec![container],
+            containers: Box::new([container]),
             in_place: pod
                 .is_recorded()
                 .then(|| Box::new(InPlace { op: OP, ran: vec![recorded], ..InPlace::default() })),

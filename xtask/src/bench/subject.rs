@@ -96,6 +96,13 @@ impl Subject {
         }
     }
 
+    /// How long a container takes to start, in milliseconds, in the words of the simulated kubelet. In place it starts again; in another
+    /// pod it starts for the first time. One that starts at once is ready at once: a probe would be another write.
+    fn pace(&self, restart: u32) -> Value {
+        let delay = if self.is_in_place() { "sim.cafe.dev/restart" } else { "sim.cafe.dev/ready-delay" };
+        if restart == 0 { json!({}) } else { json!({ (delay): format!("{restart}ms") }) }
+    }
+
     pub(crate) fn manifest(&self, shape: &Shape) -> Value {
         let resource = self.resource();
         let mut object = json!({
@@ -106,11 +113,7 @@ impl Subject {
                 "replicas": shape.pods,
                 "selector": { "matchLabels": { "app": NAME } },
                 "template": {
-                    "metadata": { "labels": { "app": NAME }, "annotations": {
-                        // In place the container starts again; in another pod it starts for the first time.
-                        "sim.cafe.dev/restart": format!("{}ms", shape.restart),
-                        "sim.cafe.dev/ready-delay": if self.is_in_place() { "0ms".to_owned() } else { format!("{}ms", shape.restart) },
-                    }},
+                    "metadata": { "labels": { "app": NAME }, "annotations": self.pace(shape.restart) },
                     "spec": { "containers": [{ "name": "app", "image": image("v1") }] },
                 },
             },

@@ -57,6 +57,8 @@ pub struct Intended<'a> {
 pub fn assign<'a>(s: &Snapshot<'a>, target: &Revision) -> Vec<Intended<'a>> {
     let base = s.base(target).hash;
     let mut pods: Vec<Intended<'a>> = s.pods.iter().map(|view| first_look(s, *view)).collect();
+    // The sort is stable, so names decide last.
+    debug_assert!(s.pods.is_sorted_by(|a, b| a.pod.name <= b.pod.name), "pods by name");
     pods.sort_by_cached_key(|p| update_order(p.view.pod, target.hash, base));
     scale_in::remove_surplus(s, target.hash, &mut pods);
     move_to_target(s, target, &mut pods);
@@ -86,12 +88,12 @@ fn first_look<'a>(s: &Snapshot<'a>, view: PodView<'a>) -> Intended<'a> {
     Intended { view, intent, reserved: s.set.entry(view.pod.uid).is_some() }
 }
 
-type Order<'a> = (bool, bool, Reverse<i64>, &'a str);
+type Order = (bool, bool, Reverse<i64>);
 
 /// Broken first (they cost nobody anything), then superseded ones, then the newest.
-fn update_order(pod: &Pod, target: RevisionHash, base: RevisionHash) -> Order<'_> {
+fn update_order(pod: &Pod, target: RevisionHash, base: RevisionHash) -> Order {
     let superseded = pod.revision.is_none_or(|r| r != target && r != base);
-    (pod.in_service(), !superseded, Reverse(pod.created.0), &pod.name)
+    (pod.in_service(), !superseded, Reverse(pod.created.0))
 }
 
 /// Lets as many pods move as the partition allows: those in flight first, then the pods that are missing, which are born

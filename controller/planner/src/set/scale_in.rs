@@ -22,12 +22,13 @@ struct Spare {
 /// Takes the surplus out. Never so many old pods that fewer than `partition` are left: scaling in passes no gate.
 pub(super) fn remove_surplus(s: &Snapshot<'_>, target: RevisionHash, pods: &mut [Intended<'_>]) {
     let is_new = |p: &Intended<'_>| p.view.pod.revision == Some(target);
-    let mut live: Vec<&mut Intended<'_>> = pods.iter_mut().filter(|p| p.intent == Intent::Keep).collect();
     let replicas = usize::try_from(s.set.spec.replicas).unwrap_or(0);
-    let mut surplus = live.len().saturating_sub(replicas);
+    let stays = |p: &Intended<'_>| p.intent == Intent::Keep;
+    let mut surplus = pods.iter().filter(|p| stays(p)).count().saturating_sub(replicas);
     if surplus == 0 {
         return;
     }
+    let mut live: Vec<&mut Intended<'_>> = pods.iter_mut().filter(|p| stays(p)).collect();
     let mut spare = match s.set.owner {
         Some(_) => told(s, replicas, &live, is_new),
         None => alone(s, replicas, &live, is_new),

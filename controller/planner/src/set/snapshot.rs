@@ -118,7 +118,7 @@ pub struct Snapshot<'a> {
     pub target: Option<&'a Revision>,
     /// All revisions of its owner (or its own).
     pub revisions: &'a [&'a Revision],
-    /// Its pods, in no particular order.
+    /// Its pods, in the order of their names.
     pub pods: &'a [PodView<'a>],
     /// Names and revisions of pods whose creation is on its way.
     pub creating: &'a [(Text, RevisionHash)],

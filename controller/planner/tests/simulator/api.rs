@@ -1,10 +1,12 @@
 //! The API server: applies actions under their preconditions.
 
+use std::sync::Arc;
+
 use cafe_planner::{
     Text,
     deployment::{self, Chronicle, Event},
     identity::Uid,
-    pod::{Container, Gate, Pod},
+    pod::{Container, ContainerState, Gate, Pod},
     revision::Revision,
     set::{self, Set},
 };
@@ -326,7 +328,8 @@ impl Cluster {
                     p.pod.generation += 1;
                 }
                 for (name, image, _) in images {
-                    p.pod.containers.iter_mut().find(|c| c.name == name).unwrap().wants = image;
+                    let container = p.pod.containers.iter_mut().find(|c| c.name == name).unwrap();
+                    Arc::make_mut(&mut container.state).wants = image;
                 }
                 if record.is_some() {
                     p.pod.in_place = record.map(Box::new);
@@ -354,13 +357,15 @@ impl Cluster {
     ) {
         let facts = &self.revisions.iter().find(|r| r.hash == revision).unwrap().facts;
         let container = |c: &cafe_planner::template::ContainerImage| Container {
-            name: c.name.clone(),
-            wants: c.image.clone(),
             id: "".into(),
-            image: "".into(),
-            running: false,
-            ready: false,
-            waiting: None,
+            state: Arc::new(ContainerState {
+                name: c.name.clone(),
+                wants: c.image.clone(),
+                image: "".into(),
+                running: false,
+                ready: false,
+                waiting: None,
+            }),
         };
         let containers = facts.containers.iter().map(container).collect();
         let (uid, rv) = (self.next_uid(), self.next_rv());

@@ -1,5 +1,7 @@
 //! Everybody else in the cluster: scheduler, kubelet, endpoint controller and load balancers.
 
+use std::sync::Arc;
+
 use cafe_planner::{
     deployment::snapshot::unit_of,
     identity::Uid,
@@ -133,7 +135,7 @@ impl Cluster {
     }
 
     /// The containers once the kubelet has done what the spec wants.
-    fn ran(&self, p: &SimPod) -> Vec<cafe_planner::pod::Container> {
+    fn ran(&self, p: &SimPod) -> Box<[cafe_planner::pod::Container]> {
         let mut containers = p.pod.containers.clone();
         for c in &mut containers {
             let bad = self.bad_images.get(&*c.wants).copied();
@@ -141,19 +143,20 @@ impl Cluster {
             let stopped = c.waiting.as_deref() == Some("ImagePullBackOff");
             if pulls && (c.image != c.wants || stopped) {
                 c.id = format!("{}-{}", c.wants, p.pod.generation).as_str().into();
-                c.image = c.wants.clone();
+                Arc::make_mut(&mut c.state).image = c.wants.clone();
             }
             let good = bad.is_none() && !p.sick;
             let runs = good || (bad == Some(NEVER_READY) && !p.sick);
-            c.running = runs;
-            c.ready = good;
-            c.waiting = (!runs).then(|| bad.unwrap_or("CrashLoopBackOff").into());
+            let state = Arc::make_mut(&mut c.state);
+            state.running = runs;
+            state.ready = good;
+            state.waiting = (!runs).then(|| bad.unwrap_or("CrashLoopBackOff").into());
         }
         containers
     }
 
-    fn protected(&self, pod: &Pod) -> Vec<OnPod> {
-        let mut protectors = pod.protectors.clone();
+    fn protected(&self, pod: &Pod) -> Box<[OnPod]> {
+        let mut protectors = pod.protectors.to_vec();
         for (name, how) in &self.protectors {
             if *how == Protector::Silent {
                 continue;
@@ -176,7 +179,7 @@ impl Cluster {
             }
         }
         protectors.sort_by(|a, b| a.name.cmp(&b.name));
-        protectors
+        protectors.into()
     }
 }
 

@@ -108,7 +108,8 @@ impl Cluster {
             .map(|(_, name, hash)| (name.clone(), *hash))
             .collect();
         let revisions: Vec<&Revision> = self.revisions.iter().collect();
-        let pods: Vec<PodView<'_>> = self.pods_of(uid).map(|p| self.view(p, &busy)).collect();
+        let mut pods: Vec<PodView<'_>> = self.pods_of(uid).map(|p| self.view(p, &busy)).collect();
+        pods.sort_by(|a, b| (&a.pod.name, a.pod.uid).cmp(&(&b.pod.name, b.pod.uid)));
         let claims = self.claims_of(&set.name, &busy);
         let claiming: Vec<_> =
             busy.claiming.iter().filter(|c| c.0 == uid).map(|(_, name)| name.clone()).collect();
