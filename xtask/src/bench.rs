@@ -61,6 +61,9 @@ pub(crate) struct Args {
     /// The folder with the definitions of that peer.
     #[arg(long, value_name = "FOLDER", requires = "peer_cloneset")]
     peer_crds: Option<PathBuf>,
+    /// Leave the micro-benchmarks out.
+    #[arg(long, conflicts_with = "gate")]
+    no_micro: bool,
     /// Fail when a ratio is worse by more than a quarter than in this earlier result (a file of `--out`), or a count is above its goal.
     #[arg(long, value_name = "FILE")]
     gate: Option<PathBuf>,
@@ -97,7 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let before = args.gate.as_deref().map(gate::read).transpose()?;
     let subjects = subjects(args)?;
     // First: with its benchmarks cargo builds a controller too, that has what only tests need, in the place of the one that is given out.
-    let micro = micro::measure(before.as_ref())?;
+    let micro = if args.no_micro { micro::Times::default() } else { micro::measure(before.as_ref())? };
     let binary = controller::build(true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let bench = Bench { binary, pods: args.pods as usize, repeats: if args.quick { 1 } else { 3 } };
