@@ -64,21 +64,21 @@ const STAGES: [Stage; 8] = [
     Stage {
         life: Life::Alive,
         word: "run",
-        only: Some(NOT_RUNNING),
+        only: Some("any(reported[]; .state.running == null)"),
         delay: Some(RUN_DELAY),
         patch: Some(include_str!("stages/run.tpl")),
     },
     Stage {
         life: Life::Alive,
         word: "crash",
-        only: Some(NOT_STARTED),
+        only: Some("any(reported[]; .started != true)"),
         delay: Some(r#""100ms""#),
         patch: Some(include_str!("stages/crash.tpl")),
     },
     Stage {
         life: Life::Alive,
         word: "probe",
-        only: Some(NOT_READY),
+        only: Some("any(reported[]; .ready | not)"),
         delay: Some(PROBE_DELAY),
         patch: Some(include_str!("stages/probe.tpl")),
     },
@@ -98,21 +98,13 @@ const STAGES: [Stage; 8] = [
     },
 ];
 
-/// A container that runs another image than it is to.
-const OTHER_IMAGES: &str = "[.spec | ((.initContainers // []) + .containers)[] | [.name, .image]] \
-    != [.status | ((.initContainerStatuses // []) + (.containerStatuses // []))[] | [.name, .image]]";
+/// What the kubelet has reported of all containers: the one definition that `only` may use.
+const REPORTED: &str =
+    "def reported: (.status.initContainerStatuses // []) + (.status.containerStatuses // []);";
 
-/// A container that does not run, also because it need not any more.
-const NOT_RUNNING: &str =
-    "any(.status | ((.initContainerStatuses // []) + (.containerStatuses // []))[]; .state.running == null)";
-
-/// A container that has been started and has not come up.
-const NOT_STARTED: &str =
-    "any(.status | ((.initContainerStatuses // []) + (.containerStatuses // []))[]; .started != true)";
-
-/// A container that is not ready.
-const NOT_READY: &str =
-    "any(.status | ((.initContainerStatuses // []) + (.containerStatuses // []))[]; .ready | not)";
+/// Some container is not known to run the image that it is to.
+const OTHER_IMAGES: &str =
+    "[.spec | ((.initContainers // []) + .containers)[] | [.name, .image]] != [reported[] | [.name, .image]]";
 
 /// A crashed container is tried again after the kubelet's first back-off, unless it is to crash no more or has another
 /// image; all others start when `sim.cafe.dev/restart` has passed since they stopped.
@@ -203,8 +195,8 @@ impl Stage {
             None => json!({ "delete": true }),
         };
         let mut expressions = self.life.expressions();
-        expressions
-            .extend(self.only.map(|only| json!({ "key": only, "operator": "In", "values": ["true"] })));
+        let only = self.only.map(|only| format!("{REPORTED} {only}"));
+        expressions.extend(only.map(|key| json!({ "key": key, "operator": "In", "values": ["true"] })));
         expressions.push(json!({ "key": format!("{NEXT}\nnext"), "operator": "In", "values": [self.word] }));
         let mut spec = json!({
             "resourceRef": { "apiGroup": "v1", "kind": "Pod" },

@@ -18,8 +18,7 @@ use super::subject::{NAME, Shape, Subject};
 
 /// How long any one step may take.
 const PATIENCE: Duration = Duration::from_secs(1800);
-/// How long nothing is done, per repeat.
-const IDLE: Duration = Duration::from_secs(20);
+const IDLE: Duration = Duration::from_secs(60);
 /// Nobody releases again in the same breath: for so long after a pod has become ready, Services may not have heard of it yet, and it is
 /// left alone.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -132,9 +131,8 @@ impl Course<'_> {
         let pid = self.pid()?;
         tokio::time::sleep(Duration::from_secs(5)).await;
         let cpu = usage::cpu_seconds(pid)?;
-        let idle = IDLE * u32::try_from(self.repeats)?;
-        tokio::time::sleep(idle).await;
-        figures.add("idle_mcpu", (usage::cpu_seconds(pid)? - cpu) / idle.as_secs_f64() * 1000.0);
+        tokio::time::sleep(IDLE).await;
+        figures.add("idle_mcpu", (usage::cpu_seconds(pid)? - cpu) / IDLE.as_secs_f64() * 1000.0);
         figures.add("idle_rss_mib", usage::rss_mib(pid)?);
         Ok(())
     }
