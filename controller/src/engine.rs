@@ -1,6 +1,7 @@
 //! The loop: frames in, plans out, writes in flight. One thread owns the world.
 
 mod pace;
+mod proofs;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use crate::{
     world::{Owner, World, plan::Planned},
 };
 use pace::Pace;
+use proofs::Proof;
 use wakes::Wakes;
 
 /// Frames taken in before the world is looked at again.
@@ -78,6 +80,8 @@ pub(crate) struct Engine {
     window: usize,
     pace: Pace,
     wakes: Wakes,
+    /// Live reads that have been answered and are not yet judged.
+    proofs: Vec<Proof>,
     /// Where planning goes on when the window was full: every owner gets its turn.
     turn: Option<Owner>,
     /// When the present turn of the loop began.
@@ -122,6 +126,7 @@ impl Engine {
             window: parts.window,
             pace: Pace::default(),
             wakes: Wakes::default(),
+            proofs: Vec::new(),
             turn: None,
             turned: Instant::now(),
             left_over: HashMap::new(),
@@ -140,9 +145,7 @@ impl Engine {
         let mut claim = self.claim.clone();
         let mut held = false;
         loop {
-            let wake = tokio::time::Instant::from_std(
-                self.clock.instant(self.wakes.next().unwrap_or(self.next_tick).min(self.next_tick)),
-            );
+            let wake = tokio::time::Instant::from_std(self.clock.instant(self.next_turn()));
             tokio::select! {
                 () = &mut stop => break,
                 now_held = claim.changed() => {
@@ -171,6 +174,7 @@ impl Engine {
                 told = self.reporter.progress() => self.tally.told(&told),
             }
             self.turned = Instant::now();
+            self.judge_proofs();
             if self.world.rewound {
                 return Err(EngineError::HistoryWentBackwards);
             }
@@ -188,6 +192,12 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// When the loop turns although nothing happens.
+    fn next_turn(&self) -> Millis {
+        let due = [self.wakes.next(), self.proofs.first().map(|proof| proof.until)];
+        due.into_iter().flatten().fold(self.next_tick, Millis::min)
     }
 
     fn drain_frames(&mut self) {
@@ -383,7 +393,7 @@ impl Engine {
             Target::NewRevision(_) | Target::NewSet => self.world.memory(call.owner).births += 1,
             Target::NewChronicle => self.world.memory(call.owner).chronicling = true,
             Target::Confirmation { .. } => self.world.memory(call.owner).confirming = true,
-            Target::Proof(_) => self.world.memory(call.owner).proving = true,
+            Target::Proof { .. } => self.world.memory(call.owner).proving = true,
         }
     }
 }

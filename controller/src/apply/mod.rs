@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::{
     client::{self, CallError, Outcome},
     observe::slim::{
-        ClaimObject, DeploymentObject, PodObject, ReleaseObject, RevisionObject, SetObject, SliceList,
+        ClaimObject, DeploymentObject, PodObject, ReleaseObject, RevisionObject, SetObject, SliceVersions,
     },
     tally::edges::Edge,
     world::{Kind, Owner},
@@ -66,8 +66,13 @@ pub(crate) enum Target {
         /// Orphans seen before.
         sightings: u64,
     },
-    /// A live read, for these pods and drains.
-    Proof(Vec<(Uid, Op)>),
+    /// A live read.
+    Proof {
+        /// The pods and drains that it is for.
+        pods: Vec<(Uid, Op)>,
+        /// The newest version of an EndpointSlice that was known when it was begun.
+        known: u64,
+    },
 }
 
 /// One call, ready to be sent.
@@ -114,8 +119,8 @@ pub(crate) enum Answer {
     Pod(Box<PodObject>),
     /// A claim.
     Claim(Box<ClaimObject>),
-    /// EndpointSlices.
-    Slices(SliceList),
+    /// Versions of EndpointSlices.
+    Slices(SliceVersions),
     /// Something that brings nothing to see: a deletion under way.
     Nothing,
 }

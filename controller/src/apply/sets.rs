@@ -15,8 +15,8 @@ use super::{
     Call, Target, claims,
     pods::{self, Change, Closing},
     requests::{
-        self, Owned, PatchType, create, delete, fence, get, list, metadata, owned_by, patch, replace_on,
-        revision_body, revision_name, without_finalizer,
+        self, Owned, PatchType, create, delete, fence, get, list_versions, metadata, owned_by, patch,
+        replace_on, revision_body, revision_name, without_finalizer,
     },
 };
 use serde_json::json;
@@ -134,10 +134,10 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
         }
         Action::ProveDrained { pods } => Some(call.of(
             Kind::Slice,
-            Target::Proof(pods),
+            Target::Proof { pods, known: world.newest_slice(&set.namespace) },
             "list",
             "ProveDrained",
-            list(Kind::Slice, &set.namespace),
+            list_versions(Kind::Slice, &set.namespace),
         )),
         Action::CreateRevision { number, hash } => {
             let name = revision_name(&set.set.name, hash).into();

@@ -1,14 +1,8 @@
 //! What came of a call: seen, refused, outdated or unknown.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use cafe_planner::{
-    identity::{Op, Uid},
-    time::Millis,
-};
+use cafe_planner::{identity::Uid, time::Millis};
 use cafe_process::log::Look;
 use futures::FutureExt;
 
@@ -16,7 +10,6 @@ use super::{Done, Engine};
 use crate::{
     apply::{self, Answer, Call, Target},
     client::{CallError, Outcome, Retry},
-    observe::slim::SliceList,
     tally,
     world::{Kind, Owner, World, refusals::Refused},
 };
@@ -25,8 +18,6 @@ use crate::{
 const FIRST_PAUSE: u64 = 250;
 /// The longest pause after failures, in milliseconds.
 const LONGEST_PAUSE: u64 = 30_000;
-/// How soon a drain that was not complete is looked at again, in milliseconds.
-const NOT_DRAINED_YET: u64 = 50;
 /// How long no record is written after one was refused, in milliseconds.
 const RECORD_PAUSE: u64 = 10_000;
 /// How long to wait before reading an object again whose read failed.
@@ -112,9 +103,8 @@ impl Engine {
         if call.is_status {
             self.world.memory(call.owner).status_written = Some(now);
         }
-        if let (Target::Proof(pods), Answer::Slices(list)) = (&call.target, &answer) {
-            self.world.memory(call.owner).proving = false;
-            self.proven(call.owner, pods, list, now);
+        if let Answer::Slices(versions) = &answer {
+            self.await_proof(call, versions);
             return;
         }
         if let Target::Confirmation { uid, sightings } = call.target {
@@ -169,31 +159,6 @@ impl Engine {
         self.world.memory(call.owner).refusals.add(Refused::Records, now, |_| RECORD_PAUSE);
     }
 
-    /// What the live read says of each drain: proven from now on, or looked at again shortly.
-    fn proven(&mut self, owner: Owner, pods: &[(Uid, Op)], list: &SliceList, now: Millis) {
-        // For load balancers that ignore readiness only absence counts.
-        let any_entry = self.world.is_unselecting(owner);
-        let mut serving: HashMap<Uid, bool> = HashMap::new();
-        for slice in &list.items {
-            let (_, targets) = crate::observe::records::slice(slice).unwrap_or_default();
-            for (pod, serves) in targets.iter() {
-                *serving.entry(pod).or_default() |= serves || any_entry;
-            }
-        }
-        let mut all = true;
-        for (pod, op) in pods {
-            if serving.get(pod).copied().unwrap_or(false) {
-                all = false;
-            } else {
-                self.world.prove(*pod, *op, now);
-                self.tally.proven(*pod);
-            }
-        }
-        if !all {
-            self.world.memory(owner).resting_until = Some(Millis(now.0 + NOT_DRAINED_YET));
-        }
-    }
-
     fn see(&mut self, answer: Answer) {
         let world = &mut self.world;
         match answer {
@@ -223,7 +188,7 @@ impl Engine {
             }
             Target::NewChronicle => self.world.memory(call.owner).chronicling = false,
             Target::Confirmation { .. } => self.world.memory(call.owner).confirming = false,
-            Target::Proof(_) => self.world.memory(call.owner).proving = false,
+            Target::Proof { .. } => self.world.memory(call.owner).proving = false,
         }
     }
 
@@ -238,7 +203,7 @@ impl Engine {
             Target::NewPod { .. } | Target::NewClaim { .. } | Target::NewRevision(_) => {
                 self.reread(call, Duration::ZERO);
             }
-            Target::NewSet | Target::NewChronicle | Target::Confirmation { .. } | Target::Proof(_) => {
+            Target::NewSet | Target::NewChronicle | Target::Confirmation { .. } | Target::Proof { .. } => {
                 self.release(&call);
                 self.rest(call.owner, Some(Retry::Backoff));
             }
@@ -265,7 +230,7 @@ impl Engine {
     fn unknown(&mut self, call: Call) {
         match &call.target {
             Target::Existing { uid, .. } => self.world.unfence(*uid),
-            Target::Confirmation { .. } | Target::Proof(_) => {
+            Target::Confirmation { .. } | Target::Proof { .. } => {
                 self.release(&call);
                 self.rest(call.owner, Some(Retry::Backoff));
                 return;
@@ -385,7 +350,7 @@ pub(super) fn refused(target: &Target) -> Option<Refused> {
     match target {
         Target::NewPod { .. } | Target::NewClaim { .. } => Some(Refused::Births),
         Target::Existing { uid, .. } => Some(Refused::Object(*uid)),
-        Target::Proof(_) => Some(Refused::Proofs),
+        Target::Proof { .. } => Some(Refused::Proofs),
         Target::NewChronicle => Some(Refused::Records),
         Target::NewRevision(_) | Target::NewSet | Target::Confirmation { .. } => None,
     }

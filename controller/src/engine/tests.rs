@@ -15,11 +15,11 @@ use crate::observe::{
     slim::{PodObject, SetObject},
 };
 
-const UID: &str = "00000000-0000-0000-0000-0000000000aa";
+pub(super) const UID: &str = "00000000-0000-0000-0000-0000000000aa";
 
 /// An API server that takes note of what is written and answers every write with what it was sent.
 #[derive(Clone, Default)]
-struct Api {
+pub(super) struct Api {
     written: Arc<Mutex<Vec<(Method, String)>>>,
     /// Ends of uris that are refused, and the code they are refused with.
     forbidden: Arc<Mutex<Option<(&'static str, u16)>>>,
@@ -88,7 +88,7 @@ fn revision() -> Value {
 }
 
 /// The first complete lists of all kinds: one set that stands alone, its revision, and pods of it, if not the one that it lacks.
-fn lists(pods: Vec<PodObject>) -> Vec<Observed> {
+pub(super) fn lists(pods: Vec<PodObject>) -> Vec<Observed> {
     let revision = serde_json::from_value(revision()).unwrap();
     let set = set(pods.len().max(1));
     let pods = pods.into_iter().map(|pod| Observed::Pod(Event::InitApply(pod)));
@@ -116,7 +116,7 @@ fn lists(pods: Vec<PodObject>) -> Vec<Observed> {
     lists
 }
 
-fn engine(api: &Api) -> Engine {
+pub(super) fn engine(api: &Api) -> Engine {
     engine_that_sees(api, Vec::new(), stream::pending().boxed())
 }
 
@@ -185,7 +185,7 @@ async fn a_refused_pod_does_not_keep_the_status_from_being_written() {
 }
 
 /// A pod of the set that has not served yet.
-fn pod(number: u32, is_ready: bool) -> PodObject {
+pub(super) fn pod(number: u32, is_ready: bool) -> PodObject {
     let owner = json!([{"apiVersion": "cafe.dev/v1alpha1", "kind": "InPlaceSet", "name": "web", "uid": UID, "controller": true}]);
     let revision = revision()["metadata"]["labels"]["cafe.dev/revision"].clone();
     let state = json!({"name": "app", "image": "a:1", "ready": is_ready, "containerID": "c", "state": {"running": {}}});

@@ -26,7 +26,7 @@ use super::{
     pod::controller,
     slim::{
         ClaimObject, DeploymentObject, Endpoint, ReleaseObject, RevisionObject, SetObject, SignedMeta,
-        SliceObject,
+        SliceObject, SliceVersion,
     },
 };
 
@@ -299,4 +299,10 @@ pub(crate) fn slice(object: &SliceObject) -> Option<(Uid, Targets)> {
     let serving = pods.len();
     pods.extend(those(false));
     Some((uid, Targets { pods: pods.into(), serving }))
+}
+
+/// Which slice it is, and its version.
+pub(crate) fn slice_version(slice: &SliceVersion) -> Option<(Uid, u64)> {
+    let meta = &slice.metadata.0;
+    Some((identity(meta)?.1, resource_version(meta)))
 }

@@ -381,8 +381,22 @@ impl EndpointConditions {
     }
 }
 
-/// A list of slices, as the live read before the point of no return gets it.
+/// Which slices there are in which versions, as the live read before the point of no return gets it.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct SliceList {
-    pub(crate) items: Vec<SliceObject>,
+pub(crate) struct SliceVersions {
+    pub(crate) metadata: ListVersion,
+    pub(crate) items: Vec<SliceVersion>,
+}
+
+/// When a list was made.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ListVersion {
+    pub(crate) resource_version: String,
+}
+
+/// A slice without its content.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct SliceVersion {
+    pub(crate) metadata: Meta,
 }

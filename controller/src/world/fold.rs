@@ -7,12 +7,12 @@ use kube::{
     runtime::watcher::Event,
 };
 
-use super::{DeploymentRecord, Kind, Owner, PodRecord, RevisionRecord, SetRecord, SliceRecord, World};
+use super::{DeploymentRecord, Kind, Owner, PodRecord, RevisionRecord, SetRecord, World};
 use crate::{
     observe::{
         pod,
-        records::{self, Targets, resource_version},
-        slim::{DeploymentObject, PodObject, RevisionObject, SetObject, SliceObject},
+        records::{self, resource_version},
+        slim::{DeploymentObject, PodObject, RevisionObject, SetObject},
     },
     watch::{Frame, Observed},
 };
@@ -327,48 +327,6 @@ impl World {
         self.members.remove(&self.pods, from, &record.pod.name, uid);
         self.members.insert(&self.pods, to, &record.pod.name, uid);
         self.mark(Owner::Set(from));
-    }
-
-    #[allow(clippy::needless_pass_by_value, reason = "one signature for all kinds")]
-    pub(crate) fn see_slice(&mut self, object: SliceObject) {
-        let Some((uid, targets)) = records::slice(&object) else { return };
-        let rv = resource_version(&object.metadata.0);
-        let old = self.slices.get(&uid);
-        if old.is_some_and(|old| old.rv > rv) {
-            return;
-        }
-        let before = self.slices.remove(&uid).map(|s| s.targets).unwrap_or_default();
-        self.count_endpoints(&before, &targets);
-        let namespace = self.interner.text(object.metadata.0.namespace.as_deref().unwrap_or_default());
-        self.slices.insert(uid, SliceRecord { rv, namespace, targets });
-    }
-
-    /// Moves the endpoint figures from what a slice said to what it says, and marks the sets whose pods changed.
-    pub(super) fn count_endpoints(&mut self, before: &Targets, after: &Targets) {
-        if before == after {
-            return;
-        }
-        let mut touched: Vec<Uid> = Vec::new();
-        for ((pod, serving), step) in before.iter().map(|e| (e, false)).chain(after.iter().map(|e| (e, true)))
-        {
-            let figures = match self.pods.get_mut(&pod) {
-                Some(record) => &mut record.endpoints,
-                None => self.foreign_endpoints.entry(pod).or_default(),
-            };
-            let add = |n: u32, by: u32| if step { n.saturating_add(by) } else { n.saturating_sub(by) };
-            figures.listed = add(figures.listed, 1);
-            figures.serving = add(figures.serving, u32::from(serving));
-            touched.push(pod);
-        }
-        touched.sort_unstable();
-        touched.dedup();
-        for pod in touched {
-            if let Some(record) = self.pods.get(&pod) {
-                self.dirty.insert(Owner::Set(record.family.set));
-            } else if self.foreign_endpoints.get(&pod).is_some_and(|e| e.listed == 0) {
-                self.foreign_endpoints.remove(&pod);
-            }
-        }
     }
 
     /// The owner has changed: what was refused before may be what has just been mended.

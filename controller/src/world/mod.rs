@@ -14,6 +14,7 @@ pub(crate) mod plan;
 pub(crate) mod refusals;
 mod relist;
 mod remove;
+mod slices;
 #[cfg(test)]
 mod tests;
 pub(crate) mod writes;
@@ -23,7 +24,6 @@ use std::{
     sync::Arc,
 };
 
-use cafe_crds::traffic::TrafficMode;
 use cafe_planner::{
     Text,
     deployment::{Chronicle, Deployment},
@@ -308,12 +308,6 @@ impl World {
     /// Whether the owner has a revision with this hash.
     pub(crate) fn has_revision(&self, owner: Uid, hash: RevisionHash) -> bool {
         self.revisions_of(owner).any(|record| record.revision.hash == hash)
-    }
-
-    /// Whether the set takes its pods out of Services altogether.
-    pub(crate) fn is_unselecting(&self, owner: Owner) -> bool {
-        let Owner::Set(uid) = owner else { return false };
-        self.sets.get(&uid).is_some_and(|record| record.set.spec.traffic.mode == TrafficMode::Unselect)
     }
 
     /// The resource version an object was last seen at.

@@ -48,6 +48,17 @@ impl Relists {
         self.heights.get(&(kind, scope.cloned())).is_some_and(|height| rv <= *height)
     }
 
+    /// The highest resource version that a watch of this kind in the namespace, or in all, has brought.
+    pub(super) fn height(&self, kind: Kind, namespace: &Text) -> u64 {
+        let height = |scope: Option<Text>| self.heights.get(&(kind, scope)).copied().unwrap_or_default();
+        height(Some(namespace.clone())).max(height(None))
+    }
+
+    /// Whether a list of this kind is under way in the namespace, or in all.
+    pub(super) fn is_under_way(&self, kind: Kind, namespace: &Text) -> bool {
+        [Some(namespace.clone()), None].into_iter().any(|scope| self.seen.contains_key(&(kind, scope)))
+    }
+
     /// A list is complete: what it has brought, if one was under way.
     pub(super) fn end(&mut self, kind: Kind, scope: Option<&Text>) -> Option<HashSet<Uid>> {
         let watch = (kind, scope.cloned());

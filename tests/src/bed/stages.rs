@@ -50,7 +50,7 @@ const STAGES: [Stage; 8] = [
     Stage {
         life: Life::Alive,
         word: "refresh",
-        only: None,
+        only: Some(NOT_AT_REST),
         delay: None,
         patch: Some(include_str!("stages/refresh.tpl")),
     },
@@ -101,6 +101,14 @@ const STAGES: [Stage; 8] = [
 /// What the kubelet has reported of all containers: the one definition that `only` may use.
 const REPORTED: &str =
     "def reported: (.status.initContainerStatuses // []) + (.status.containerStatuses // []);";
+
+/// The status is about another generation, or some condition is missing or not True.
+const NOT_AT_REST: &str = r#"
+.status.observedGeneration != .metadata.generation
+or ["Ready", "ContainersReady", (.spec.readinessGates // [])[].conditionType] - [(.status.conditions // [])[].type] != []
+or any((.status.conditions // [])[];
+    .status != "True" or .type == "Ready" and (.lastTransitionTime == null or .observedGeneration == null))
+"#;
 
 /// Some container is not known to run the image that it is to.
 const OTHER_IMAGES: &str =

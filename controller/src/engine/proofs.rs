@@ -1,0 +1,202 @@
+//! The live read before the point of no return: it tells which EndpointSlices there are in which versions, and the caches, once they
+//! hold these or newer ones, what is in them.
+
+use cafe_planner::{
+    Text,
+    identity::{Op, Uid},
+    time::Millis,
+};
+
+use super::Engine;
+use crate::{
+    apply::{Call, Target},
+    observe::{records, slim::SliceVersions},
+    world::Owner,
+};
+
+/// How long the caches may take to hold what a live read has told of, in milliseconds: a slice that has gone meanwhile never comes.
+const PATIENCE: u64 = 1000;
+/// How soon a drain that was not complete is looked at again, in milliseconds.
+const NOT_DRAINED_YET: u64 = 50;
+
+/// A live read that was answered.
+#[derive(Debug)]
+pub(super) struct Proof {
+    owner: Owner,
+    namespace: Text,
+    /// The pods and drains that it is for.
+    pods: Vec<(Uid, Op)>,
+    /// Slices, and the versions from which on the caches may judge.
+    slices: Vec<(Uid, u64)>,
+    /// When it is worth nothing any more.
+    pub(super) until: Millis,
+}
+
+impl Engine {
+    /// A live read has told of these: to be judged as soon as the caches have them.
+    pub(super) fn await_proof(&mut self, call: &Call, versions: &SliceVersions) {
+        let Target::Proof { pods, known } = &call.target else { return };
+        let listed: u64 = versions.metadata.resource_version.parse().unwrap_or_default();
+        if listed < *known {
+            tracing::error!(listed, known, "history of EndpointSlices went backwards");
+            self.world.rewound = true;
+            return;
+        }
+        let slices = versions.items.iter().filter_map(records::slice_version).collect();
+        self.proofs.push(Proof {
+            owner: call.owner,
+            namespace: call.namespace.clone(),
+            pods: pods.clone(),
+            slices,
+            until: Millis(self.clock.now().mono.0 + PATIENCE),
+        });
+    }
+
+    /// Judges the live reads that the caches have caught up with.
+    pub(super) fn judge_proofs(&mut self) {
+        if self.proofs.is_empty() {
+            return;
+        }
+        let now = self.clock.now().mono;
+        for proof in std::mem::take(&mut self.proofs) {
+            if self.world.holds_slices(&proof.namespace, &proof.slices) {
+                self.judge(&proof, now);
+            } else if now >= proof.until {
+                self.end_proof(proof.owner, now, false);
+            } else {
+                self.proofs.push(proof);
+            }
+        }
+    }
+
+    /// Each drain is proven from now on, or looked at again shortly.
+    fn judge(&mut self, proof: &Proof, now: Millis) {
+        let mut all = true;
+        for (pod, op) in &proof.pods {
+            if self.world.is_served(proof.owner, *pod) {
+                all = false;
+            } else {
+                self.world.prove(*pod, *op, now);
+                self.tally.proven(*pod);
+            }
+        }
+        self.end_proof(proof.owner, now, all);
+    }
+
+    fn end_proof(&mut self, owner: Owner, now: Millis, all: bool) {
+        let memory = self.world.memory(owner);
+        memory.proving = false;
+        if !all {
+            memory.resting_until = Some(Millis(now.0 + NOT_DRAINED_YET));
+        }
+        self.world.mark(owner);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cafe_planner::set::Action;
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        apply,
+        engine::tests::{Api, UID, engine, lists, pod},
+        observe::slim::SliceObject,
+        watch::{Frame, Observed},
+    };
+
+    const SLICE: &str = "00000000-0000-0000-0000-0000000000dd";
+    const POD: &str = "00000000-0000-0000-0000-000000000001";
+
+    /// An engine that knows a pod, which a slice of version 10 serves, and has asked what slices there are.
+    fn asked() -> (Engine, Call) {
+        let mut engine = engine(&Api::default());
+        for event in lists(vec![pod(1, true)]) {
+            engine.world.fold(Frame { scope: None, event });
+        }
+        see(&mut engine, Event::Apply(slice(10, true)));
+        let pod: Uid = POD.parse().unwrap();
+        let action = Action::ProveDrained { pods: vec![(pod, Op::new(pod, 20))] };
+        let call = apply::set_call(&engine.world, UID.parse().unwrap(), action, engine.clock.now()).unwrap();
+        engine.begin(&call);
+        (engine, call)
+    }
+
+    fn slice(version: u64, serving: bool) -> SliceObject {
+        let endpoint = json!({"targetRef": {"uid": POD}, "conditions": {"serving": serving}});
+        let meta =
+            json!({"name": "web", "namespace": "shop", "uid": SLICE, "resourceVersion": version.to_string()});
+        serde_json::from_value(json!({"metadata": meta, "endpoints": [endpoint]})).unwrap()
+    }
+
+    fn see(engine: &mut Engine, event: Event<SliceObject>) {
+        engine.world.fold(Frame { scope: None, event: Observed::Slice(event) });
+        engine.judge_proofs();
+    }
+
+    /// The live read tells of the slice in this version.
+    fn answer(engine: &mut Engine, call: &Call, version: u64) {
+        let version = version.to_string();
+        let item = json!({"metadata": {"name": "web", "uid": SLICE, "resourceVersion": version}});
+        let list = json!({"metadata": {"resourceVersion": version}, "items": [item]});
+        engine.await_proof(call, &serde_json::from_value(list).unwrap());
+        engine.judge_proofs();
+    }
+
+    /// Whether the drain was proven; none while that is open.
+    fn verdict(engine: &mut Engine) -> Option<bool> {
+        let memory = engine.world.memory(Owner::Set(UID.parse().unwrap()));
+        (!memory.proving).then_some(memory.resting_until.is_none())
+    }
+
+    #[tokio::test]
+    async fn a_drain_is_judged_by_caches_that_hold_what_the_live_read_has_told_of() {
+        for (serving, drained) in [(true, false), (false, true)] {
+            let (mut engine, call) = asked();
+            answer(&mut engine, &call, 12);
+            assert_eq!(verdict(&mut engine), None, "the caches are behind");
+            see(&mut engine, Event::Apply(slice(11, false)));
+            assert_eq!(verdict(&mut engine), None, "they are still behind");
+            see(&mut engine, Event::Apply(slice(13, serving)));
+            assert_eq!(verdict(&mut engine), Some(drained));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_drain_is_judged_at_once_when_nothing_has_changed() {
+        let (mut engine, call) = asked();
+        answer(&mut engine, &call, 10);
+        assert_eq!(verdict(&mut engine), Some(false), "the slice serves it");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_judged_in_the_middle_of_a_list() {
+        let (mut engine, call) = asked();
+        see(&mut engine, Event::Init);
+        see(&mut engine, Event::InitApply(slice(12, false)));
+        answer(&mut engine, &call, 12);
+        assert_eq!(verdict(&mut engine), None);
+        see(&mut engine, Event::InitDone);
+        assert_eq!(verdict(&mut engine), Some(true));
+    }
+
+    #[tokio::test]
+    async fn what_never_comes_is_not_awaited_for_ever() {
+        let (mut engine, call) = asked();
+        answer(&mut engine, &call, 12);
+        let until = engine.proofs.first().unwrap().until;
+        assert!(engine.next_turn() <= until, "the loop turns although nothing happens");
+        engine.proofs.first_mut().unwrap().until = Millis(0);
+        engine.judge_proofs();
+        assert_eq!(verdict(&mut engine), Some(false), "it is read again");
+    }
+
+    #[tokio::test]
+    async fn a_live_read_older_than_what_the_watch_has_shown_means_that_history_went_backwards() {
+        let (mut engine, call) = asked();
+        answer(&mut engine, &call, 9);
+        assert!(engine.world.rewound);
+    }
+}
