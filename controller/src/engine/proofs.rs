@@ -73,11 +73,11 @@ impl Engine {
     fn judge(&mut self, proof: &Proof, now: Millis) {
         let mut all = true;
         for (pod, op) in &proof.pods {
-            if self.world.is_served(proof.owner, *pod) {
-                all = false;
-            } else {
+            if self.world.is_unserved(proof.owner, *pod) {
                 self.world.prove(*pod, *op, now);
                 self.tally.proven(*pod);
+            } else {
+                all = false;
             }
         }
         self.end_proof(proof.owner, now, all);

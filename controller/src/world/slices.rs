@@ -65,10 +65,10 @@ impl World {
         slices.iter().all(holds) && !self.relists.is_under_way(Kind::Slice, namespace)
     }
 
-    /// Whether an endpoint that stands in the way of a drain targets this pod of an InPlaceSet.
-    pub(crate) fn is_served(&self, owner: Owner, pod: Uid) -> bool {
+    /// Whether this pod is known, and no endpoint that stands in the way of a drain by its InPlaceSet targets it.
+    pub(crate) fn is_unserved(&self, owner: Owner, pod: Uid) -> bool {
         let Owner::Set(set) = owner else { return false };
         let (Some(set), Some(pod)) = (self.sets.get(&set), self.pods.get(&pod)) else { return false };
-        pod.endpoints.counted_in(set.set.spec.traffic.mode).serving > 0
+        pod.endpoints.counted_in(set.set.spec.traffic.mode).serving == 0
     }
 }

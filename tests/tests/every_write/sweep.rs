@@ -18,7 +18,7 @@ const UNDISTURBED: usize = 3;
 /// A run may make a write less than another. A point that was not reached is tried so often.
 const TRIES: usize = 8;
 /// A busy machine writes figures one by one that are written together later. Points that only such runs have are as many of all at most.
-const PASSING: usize = 8;
+const PASSING: usize = 5;
 /// After so many failures the rest of a story is not played any more.
 const ENOUGH: usize = 5;
 /// What `CAFE_CRASH` says for all stories.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use cafe_tests::bed::Bed;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde::Serialize;
 use serde_json::json;
 
@@ -14,6 +14,9 @@ const PODS: usize = 200;
 /// Enough to keep every core of the control plane busy.
 const IN_FLIGHT: usize = 64;
 const ALONE: usize = 200;
+/// How long its pods may take to run, and how often they are looked at meanwhile.
+const START: Duration = Duration::from_secs(120);
+const LOOK: Duration = Duration::from_millis(250);
 const BURST: Duration = Duration::from_secs(5);
 /// Bursts before the first that counts, at most, and by how much each has to be better than the last to be followed by another.
 const WARM_UPS: usize = 6;
@@ -22,7 +25,7 @@ const STEADY: f64 = 0.05;
 /// The speed of the API server.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Calibration {
-    /// Patches of `pods/status` per second with 64 on their way.
+    /// Patches of `pods/status` of running pods per second with 64 on their way.
     pub(crate) writes_per_s: f64,
     /// Median of one such patch with nothing else on its way, in milliseconds.
     pub(crate) latency_ms_p50: f64,
@@ -43,7 +46,7 @@ impl Calibration {
     }
 }
 
-/// Pods that no scheduler looks at, so that nobody reacts to their changes.
+/// Pods that run, like those of a release: whoever watches these is told of every write, and nobody has anything to do for it.
 pub(crate) struct Fixture {
     api: Api<Pod>,
 }
@@ -57,7 +60,7 @@ impl Fixture {
             async move {
                 let pod = serde_json::from_value(json!({
                     "metadata": { "name": format!("idle-{number:03}") },
-                    "spec": { "schedulerName": "nobody", "containers": [{ "name": "idle", "image": "example.org/idle:1" }] },
+                    "spec": { "containers": [{ "name": "idle", "image": "example.org/idle:1" }] },
                 }))?;
                 api.create(&PostParams::default(), &pod).await?;
                 anyhow::Ok(())
@@ -65,8 +68,22 @@ impl Fixture {
         };
         stream::iter(0..PODS).map(create).buffer_unordered(IN_FLIGHT).try_collect::<()>().await?;
         let fixture = Self { api };
+        tokio::time::timeout(START, fixture.run())
+            .await
+            .context("the pods of the calibration do not run")??;
         fixture.warm_up().await?;
         Ok(fixture)
+    }
+
+    async fn run(&self) -> Result<()> {
+        let is_ready = |pod: &Pod| {
+            let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+            conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True")
+        };
+        while !self.api.list(&ListParams::default()).await?.items.iter().all(is_ready) {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     /// An API server that has just started is slower than it will be: its memory grows to what it needs.
