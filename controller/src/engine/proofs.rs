@@ -42,7 +42,7 @@ impl Engine {
             self.world.rewound = true;
             return;
         }
-        let slices = versions.items.iter().filter_map(records::slice_version).collect();
+        let slices = versions.items.iter().flatten().filter_map(records::slice_version).collect();
         self.proofs.push(Proof {
             owner: call.owner,
             namespace: call.namespace.clone(),
@@ -169,6 +169,16 @@ mod tests {
         let (mut engine, call) = asked();
         answer(&mut engine, &call, 10);
         assert_eq!(verdict(&mut engine), Some(false), "the slice serves it");
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_no_service_selects_is_drained_at_once() {
+        let (mut engine, call) = asked();
+        see(&mut engine, Event::Delete(slice(11, true)));
+        let none = json!({"metadata": {"resourceVersion": "11"}, "items": null});
+        engine.await_proof(&call, &serde_json::from_value(none).unwrap());
+        engine.judge_proofs();
+        assert_eq!(verdict(&mut engine), Some(true));
     }
 
     #[tokio::test]

@@ -385,7 +385,9 @@ impl EndpointConditions {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct SliceVersions {
     pub(crate) metadata: ListVersion,
-    pub(crate) items: Vec<SliceVersion>,
+    /// `null` where there are none.
+    #[serde(default)]
+    pub(crate) items: Option<Vec<SliceVersion>>,
 }
 
 /// When a list was made.
