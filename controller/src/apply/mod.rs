@@ -70,8 +70,10 @@ pub(crate) enum Target {
     Proof {
         /// The pods and drains that it is for.
         pods: Vec<(Uid, Op)>,
-        /// The newest version of an EndpointSlice that was known when it was begun.
+        /// The newest version of an EndpointSlice that the watch had told of when it was begun.
         known: u64,
+        /// How many lists of EndpointSlices had begun then.
+        lists: u64,
     },
 }
 

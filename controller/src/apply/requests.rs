@@ -97,8 +97,8 @@ pub(super) fn fence(namespace: &str, name: &str, uid: Uid, rv: u64) -> Request<V
     patch(Kind::Set, namespace, name, "", PatchType::Merge, &body)
 }
 
-/// A live LIST of what there is in which version: without a resource version it is a quorum read. The content is left out, which is
-/// thirty times as much.
+/// A live LIST of what there is in which version: without a resource version it is a quorum read. What they
+/// contain is left out.
 pub(super) fn list_versions(kind: Kind, namespace: &str) -> Request<Vec<u8>> {
     const VERSIONS: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
     let mut request = request(Method::GET, &collection(kind, namespace), "application/json", None);

@@ -132,13 +132,12 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
             let request = patch(Kind::Set, &set.namespace, &set.set.name, "", PatchType::Json, &body);
             Some(call.of(Kind::Set, Target::Existing { uid, rv }, "patch", "LetGo", request))
         }
-        Action::ProveDrained { pods } => Some(call.of(
-            Kind::Slice,
-            Target::Proof { pods, known: world.newest_slice(&set.namespace) },
-            "list",
-            "ProveDrained",
-            list_versions(Kind::Slice, &set.namespace),
-        )),
+        Action::ProveDrained { pods } => {
+            let (known, lists) = world.slices_known(&set.namespace);
+            let target = Target::Proof { pods, known, lists };
+            let request = list_versions(Kind::Slice, &set.namespace);
+            Some(call.of(Kind::Slice, target, "list", "ProveDrained", request))
+        }
         Action::CreateRevision { number, hash } => {
             let name = revision_name(&set.set.name, hash).into();
             let owner = Owned {

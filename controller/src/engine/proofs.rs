@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long the caches may take to hold what a live read has told of, in milliseconds: a slice that has gone meanwhile never comes.
-const PATIENCE: u64 = 1000;
+const PATIENCE: u64 = 5000;
 /// How soon a drain that was not complete is looked at again, in milliseconds.
 const NOT_DRAINED_YET: u64 = 50;
 
@@ -24,6 +24,9 @@ const NOT_DRAINED_YET: u64 = 50;
 pub(super) struct Proof {
     owner: Owner,
     namespace: Text,
+    /// The version of the list, and how many lists of slices the watch had begun before.
+    listed: u64,
+    lists: u64,
     /// The pods and drains that it is for.
     pods: Vec<(Uid, Op)>,
     /// Slices, and the versions from which on the caches may judge.
@@ -35,17 +38,19 @@ pub(super) struct Proof {
 impl Engine {
     /// A live read has told of these: to be judged as soon as the caches have them.
     pub(super) fn await_proof(&mut self, call: &Call, versions: &SliceVersions) {
-        let Target::Proof { pods, known } = &call.target else { return };
+        let Target::Proof { pods, known, lists } = &call.target else { return };
         let listed: u64 = versions.metadata.resource_version.parse().unwrap_or_default();
-        if listed < *known {
+        let slices: Vec<_> = versions.items.iter().flatten().filter_map(records::slice_version).collect();
+        if listed < *known || self.world.contradicts(listed, &slices) {
             tracing::error!(listed, known, "history of EndpointSlices went backwards");
             self.world.rewound = true;
             return;
         }
-        let slices = versions.items.iter().flatten().filter_map(records::slice_version).collect();
         self.proofs.push(Proof {
             owner: call.owner,
             namespace: call.namespace.clone(),
+            listed,
+            lists: *lists,
             pods: pods.clone(),
             slices,
             until: Millis(self.clock.now().mono.0 + PATIENCE),
@@ -59,10 +64,16 @@ impl Engine {
         }
         let now = self.clock.now().mono;
         for proof in std::mem::take(&mut self.proofs) {
-            if self.world.holds_slices(&proof.namespace, &proof.slices) {
-                self.judge(&proof, now);
-            } else if now >= proof.until {
+            // A list that has begun since then may come from an API server that lags, and forget slices that it does not know yet.
+            let is_outdated = self.world.slices_known(&proof.namespace).1 != proof.lists;
+            if is_outdated || now >= proof.until {
+                tracing::warn!(
+                    namespace = &*proof.namespace,
+                    "the watch of EndpointSlices lags: reads them again"
+                );
                 self.end_proof(proof.owner, now, false);
+            } else if self.world.holds_slices(&proof.namespace, proof.listed, &proof.slices) {
+                self.judge(&proof, now);
             } else {
                 self.proofs.push(proof);
             }
@@ -87,7 +98,7 @@ impl Engine {
         let memory = self.world.memory(owner);
         memory.proving = false;
         if !all {
-            memory.resting_until = Some(Millis(now.0 + NOT_DRAINED_YET));
+            memory.resting_until = memory.resting_until.max(Some(Millis(now.0 + NOT_DRAINED_YET)));
         }
         self.world.mark(owner);
     }
@@ -117,6 +128,10 @@ mod tests {
             engine.world.fold(Frame { scope: None, event });
         }
         see(&mut engine, Event::Apply(slice(10, true)));
+        ask(engine)
+    }
+
+    fn ask(mut engine: Engine) -> (Engine, Call) {
         let pod: Uid = POD.parse().unwrap();
         let action = Action::ProveDrained { pods: vec![(pod, Op::new(pod, 20))] };
         let call = apply::set_call(&engine.world, UID.parse().unwrap(), action, engine.clock.now()).unwrap();
@@ -183,13 +198,44 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_judged_in_the_middle_of_a_list() {
-        let (mut engine, call) = asked();
+        let (mut engine, _) = asked();
         see(&mut engine, Event::Init);
+        let (mut engine, call) = ask(engine);
         see(&mut engine, Event::InitApply(slice(12, false)));
         answer(&mut engine, &call, 12);
         assert_eq!(verdict(&mut engine), None);
         see(&mut engine, Event::InitDone);
         assert_eq!(verdict(&mut engine), Some(true));
+    }
+
+    #[tokio::test]
+    async fn a_list_that_begins_after_the_live_read_may_know_less() {
+        let (mut engine, call) = asked();
+        answer(&mut engine, &call, 12);
+        see(&mut engine, Event::Init);
+        see(&mut engine, Event::InitApply(slice(12, false)));
+        see(&mut engine, Event::InitDone);
+        assert_eq!(verdict(&mut engine), Some(false), "it is read again");
+    }
+
+    #[tokio::test]
+    async fn a_slice_that_has_gone_is_not_awaited_once_the_watch_is_past_the_live_read() {
+        let (mut engine, call) = asked();
+        answer(&mut engine, &call, 12);
+        see(&mut engine, Event::Delete(slice(13, false)));
+        assert_eq!(verdict(&mut engine), None, "nothing tells where the watch is");
+        let other = json!({"name": "other", "namespace": "shop", "uid": "00000000-0000-0000-0000-0000000000ee", "resourceVersion": "14"});
+        see(&mut engine, Event::Apply(serde_json::from_value(json!({"metadata": other})).unwrap()));
+        assert_eq!(verdict(&mut engine), Some(true));
+    }
+
+    #[tokio::test]
+    async fn a_live_read_that_contradicts_what_is_known_means_that_history_went_backwards() {
+        let (mut engine, call) = asked();
+        let older = json!({"metadata": {"name": "web", "uid": SLICE, "resourceVersion": "5"}});
+        let list = json!({"metadata": {"resourceVersion": "2000"}, "items": [older]});
+        engine.await_proof(&call, &serde_json::from_value(list).unwrap());
+        assert!(engine.world.rewound);
     }
 
     #[tokio::test]

@@ -386,7 +386,6 @@ impl EndpointConditions {
 pub(crate) struct SliceVersions {
     pub(crate) metadata: ListVersion,
     /// `null` where there are none.
-    #[serde(default)]
     pub(crate) items: Option<Vec<SliceVersion>>,
 }
 

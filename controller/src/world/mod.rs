@@ -192,7 +192,7 @@ pub(crate) struct Memory {
     pub(crate) births: u32,
     /// A CafeRelease is being created for it.
     pub(crate) chronicling: bool,
-    /// A live read for it is on its way.
+    /// A live read for it is on its way, or answered and not yet judged.
     pub(crate) proving: bool,
     /// When its status was last written.
     pub(crate) status_written: Option<Millis>,
@@ -325,7 +325,7 @@ impl World {
             }
             Kind::Pod => self.pods.get(&uid).map(|r| r.pod.rv).or_else(|| self.orphans.resource_version(uid)),
             Kind::Claim => self.claims.get(&uid).map(|r| r.claim.rv),
-            // Nothing is written to them; what slices say of a drain is read live, and nodes only make a unit wait.
+            // Nothing is written to them; the live read before the point of no return compares slices, and nodes only make a unit wait.
             Kind::Slice | Kind::Node => None,
         }
     }

@@ -19,12 +19,15 @@ pub(super) struct Relists {
     complete: HashSet<Watch>,
     /// The highest resource version each watch has brought outside of lists.
     heights: HashMap<Watch, u64>,
+    /// How many lists of EndpointSlices have begun.
+    slice_lists: u64,
 }
 
 impl Relists {
     /// A list begins.
     pub(super) fn begin(&mut self, kind: Kind, scope: Option<&Text>) {
         self.seen.insert((kind, scope.cloned()), HashSet::new());
+        self.slice_lists += u64::from(kind == Kind::Slice);
     }
 
     /// An object was seen, by a list, a watch or an answer to a write: no list under way may take it for gone.
@@ -52,6 +55,11 @@ impl Relists {
     pub(super) fn height(&self, kind: Kind, namespace: &Text) -> u64 {
         let height = |scope: Option<Text>| self.heights.get(&(kind, scope)).copied().unwrap_or_default();
         height(Some(namespace.clone())).max(height(None))
+    }
+
+    /// How many lists of EndpointSlices have begun.
+    pub(super) fn slice_lists(&self) -> u64 {
+        self.slice_lists
     }
 
     /// Whether a list of this kind is under way in the namespace, or in all.

@@ -52,17 +52,26 @@ impl World {
         }
     }
 
-    /// The newest version that was seen of the EndpointSlices in a namespace.
-    pub(crate) fn newest_slice(&self, namespace: &Text) -> u64 {
-        self.relists.height(Kind::Slice, namespace)
+    /// The newest version that the watch of EndpointSlices in a namespace has told of, and how many lists of them have begun.
+    pub(crate) fn slices_known(&self, namespace: &Text) -> (u64, u64) {
+        (self.relists.height(Kind::Slice, namespace), self.relists.slice_lists())
     }
 
-    /// Whether the EndpointSlices of a namespace are known as they were when these were their versions, or later. A watch tells of them
-    /// in the order in which they changed, a list in any: in the middle of it an endpoint that moves between two may be in neither.
-    pub(crate) fn holds_slices(&self, namespace: &Text, slices: &[(Uid, u64)]) -> bool {
+    /// Whether the EndpointSlices of a namespace are known as they were when a list of version `listed` told of these, or later. A watch
+    /// tells of them in the order in which they changed, a list in any: in the middle of it an endpoint that moves between two may be
+    /// in neither.
+    pub(crate) fn holds_slices(&self, namespace: &Text, listed: u64, slices: &[(Uid, u64)]) -> bool {
         let holds =
             |(uid, version): &(Uid, u64)| self.slices.get(uid).is_some_and(|held| held.rv >= *version);
-        slices.iter().all(holds) && !self.relists.is_under_way(Kind::Slice, namespace)
+        let is_past = self.relists.height(Kind::Slice, namespace) >= listed;
+        (is_past || slices.iter().all(holds)) && !self.relists.is_under_way(Kind::Slice, namespace)
+    }
+
+    /// Whether a list of version `listed` shows one of these EndpointSlices as it was before what is known of it, although that is not
+    /// newer than the list: it was made from another history.
+    pub(crate) fn contradicts(&self, listed: u64, slices: &[(Uid, u64)]) -> bool {
+        let held = |uid| self.slices.get(uid).map_or(0, |slice| slice.rv);
+        slices.iter().any(|(uid, version)| *version < held(uid) && held(uid) <= listed)
     }
 
     /// Whether this pod is known, and no endpoint that stands in the way of a drain by its InPlaceSet targets it.

@@ -48,7 +48,7 @@ fn remember(s: &mut State, set: Set) {
     reset_lateness(s, changed);
 }
 
-/// `Engine::proven`: pods that no EndpointSlice serves are proved drained.
+/// `Engine::await_proof` and `Engine::judge_proofs`: pods that no EndpointSlice served when the live read was made are proved drained.
 fn prove(setup: &Setup, s: &mut State, pods: Mask) {
     keep_proofs(s);
     let serving = if setup.keeps(Rule::R5) { s.serving } else { s.cache.serving };
