@@ -13,7 +13,7 @@ use super::subject::{Shape, Subject};
 
 /// How long nothing may be written until what a release causes is over.
 const QUIET: Duration = Duration::from_millis(2500);
-const STEADY: Duration = Duration::from_secs(20);
+const STEADY: Duration = Duration::from_secs(60);
 
 /// Plays one release as fast as it goes, one at an easy pace, and a while in which nothing happens.
 pub(crate) async fn play(bed: &Bed, subject: &Subject, pods: usize, figures: &mut Figures) -> Result<()> {

@@ -11,7 +11,7 @@ const LINES: [(&str, &str, usize); 25] = [
     ("other_writes_per_pod", "writes of pods by kubelets and others, per pod", 2),
     ("conflicts_per_pod", "conflicts, per pod", 3),
     ("endpoint_slice_writes_per_pod", "EndpointSlice writes, per pod", 2),
-    ("steady_writes", "writes in 20 s of nothing", 0),
+    ("steady_writes", "writes in 60 s of nothing", 0),
     ("wall_s", "release at once, s", 2),
     ("pods_per_s", "pods per second", 0),
     ("eta_write_bound", "share of what the API server allows", 2),
