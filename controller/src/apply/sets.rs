@@ -133,7 +133,7 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
             Some(call.of(Kind::Set, Target::Existing { uid, rv }, "patch", "LetGo", request))
         }
         Action::ProveDrained { pods } => {
-            let (known, lists) = world.slices_known(&set.namespace);
+            let (known, lists) = (world.newest_slice(&set.namespace), world.slice_lists());
             let target = Target::Proof { pods, known, lists };
             let request = list_versions(Kind::Slice, &set.namespace);
             Some(call.of(Kind::Slice, target, "list", "ProveDrained", request))

@@ -65,11 +65,11 @@ impl Engine {
         let now = self.clock.now().mono;
         for proof in std::mem::take(&mut self.proofs) {
             // A list that has begun since then may come from an API server that lags, and forget slices that it does not know yet.
-            let is_outdated = self.world.slices_known(&proof.namespace).1 != proof.lists;
+            let is_outdated = self.world.slice_lists() != proof.lists;
             if is_outdated || now >= proof.until {
                 tracing::warn!(
                     namespace = &*proof.namespace,
-                    "the watch of EndpointSlices lags: reads them again"
+                    "the watch of EndpointSlices lags or has begun anew: reads them again"
                 );
                 self.end_proof(proof.owner, now, false);
             } else if self.world.holds_slices(&proof.namespace, proof.listed, &proof.slices) {

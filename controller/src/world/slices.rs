@@ -52,9 +52,14 @@ impl World {
         }
     }
 
-    /// The newest version that the watch of EndpointSlices in a namespace has told of, and how many lists of them have begun.
-    pub(crate) fn slices_known(&self, namespace: &Text) -> (u64, u64) {
-        (self.relists.height(Kind::Slice, namespace), self.relists.slice_lists())
+    /// The newest version that the watch of EndpointSlices in a namespace has told of.
+    pub(crate) fn newest_slice(&self, namespace: &Text) -> u64 {
+        self.relists.height(Kind::Slice, namespace)
+    }
+
+    /// How many lists of EndpointSlices have begun.
+    pub(crate) fn slice_lists(&self) -> u64 {
+        self.relists.slice_lists()
     }
 
     /// Whether the EndpointSlices of a namespace are known as they were when a list of version `listed` told of these, or later. A watch
@@ -63,7 +68,7 @@ impl World {
     pub(crate) fn holds_slices(&self, namespace: &Text, listed: u64, slices: &[(Uid, u64)]) -> bool {
         let holds =
             |(uid, version): &(Uid, u64)| self.slices.get(uid).is_some_and(|held| held.rv >= *version);
-        let is_past = self.relists.height(Kind::Slice, namespace) >= listed;
+        let is_past = self.newest_slice(namespace) >= listed;
         (is_past || slices.iter().all(holds)) && !self.relists.is_under_way(Kind::Slice, namespace)
     }
 
