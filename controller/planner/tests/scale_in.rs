@@ -144,6 +144,7 @@ impl Alone {
             no_births_until: None,
             refused: None,
             proving: false,
+            unproven: false,
             claims: &[],
             claiming: &[],
             others: Others::default(),

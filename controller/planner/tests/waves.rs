@@ -1,4 +1,4 @@
-//! How many pods of a large set are reserved by one write of the journal.
+//! How many pods of a large set are reserved by one write of the journal, and how often counters are worth one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -8,7 +8,7 @@ use cafe_crds::{deployment::Strategy, time::Seconds};
 use cafe_planner::{
     identity::Uid,
     set::{
-        Snapshot, intent,
+        self, Action, Snapshot, intent,
         journal::{self, Journal, MOST_ENTRIES},
         snapshot::Entry,
     },
@@ -45,4 +45,26 @@ fn a_journal_that_is_full_takes_pods_in_by_halves_or_once_a_second() {
     let stalled = next(MOST_ENTRIES - 10, 1_000);
     assert!(stalled.due, "whatever there is after a second");
     assert_eq!(stalled.next.len(), MOST_ENTRIES);
+}
+
+/// Whether the status is written that long after the last write, when nothing but its counters has changed, and when it is looked at again.
+fn counters_after(milliseconds: u64) -> (bool, Option<Millis>) {
+    let mut cluster = Cluster::installed(4, 1, Strategy::default());
+    let (set, pod) = (cluster.sets[0].uid, *cluster.pods.keys().next().unwrap());
+    cluster.sicken(pod, true);
+    while let Some(step) = cluster.moves().first().copied() {
+        cluster.make(step);
+    }
+    cluster.look_at_set(set, |s| {
+        let (written, now) = (s.now.mono, Now { mono: Millis(s.now.mono.0 + milliseconds), ..s.now });
+        let plan = set::plan(&Snapshot { status_written: Some(written), now, ..s });
+        let writes = plan.actions.iter().any(|action| matches!(action, Action::WriteStatus { .. }));
+        (writes, plan.wake.0.map(|at| Millis(at.0 - written.0)))
+    })
+}
+
+#[test]
+fn counters_alone_are_written_every_two_seconds() {
+    assert_eq!(counters_after(1_999), (false, Some(Millis(2_000))));
+    assert!(counters_after(2_000).0);
 }

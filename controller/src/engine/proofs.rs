@@ -71,7 +71,7 @@ impl Engine {
                     namespace = &*proof.namespace,
                     "the watch of EndpointSlices lags or has begun anew: reads them again"
                 );
-                self.end_proof(proof.owner, now, false);
+                self.end_proof(proof.owner, now, None);
             } else if self.world.holds_slices(&proof.namespace, proof.listed, &proof.slices) {
                 self.judge(&proof, now);
             } else {
@@ -91,13 +91,14 @@ impl Engine {
                 all = false;
             }
         }
-        self.end_proof(proof.owner, now, all);
+        self.end_proof(proof.owner, now, Some(all));
     }
 
-    fn end_proof(&mut self, owner: Owner, now: Millis, all: bool) {
+    /// The verdict is whether all of its drains are proven; there is none if the caches did not catch up.
+    fn end_proof(&mut self, owner: Owner, now: Millis, verdict: Option<bool>) {
         let memory = self.world.memory(owner);
-        memory.proving = false;
-        if !all {
+        (memory.proving, memory.unproven) = (false, verdict.is_none());
+        if verdict != Some(true) {
             memory.resting_until = memory.resting_until.max(Some(Millis(now.0 + NOT_DRAINED_YET)));
         }
         self.world.mark(owner);
@@ -158,6 +159,11 @@ mod tests {
         let list = json!({"metadata": {"resourceVersion": version}, "items": [item]});
         engine.await_proof(call, &serde_json::from_value(list).unwrap());
         engine.judge_proofs();
+    }
+
+    /// Whether the live read ended without saying whether the drain is over.
+    fn is_unproven(engine: &mut Engine) -> bool {
+        engine.world.memory(Owner::Set(UID.parse().unwrap())).unproven
     }
 
     /// Whether the drain was proven; none while that is open.
@@ -247,6 +253,10 @@ mod tests {
         engine.proofs.first_mut().unwrap().until = Millis(0);
         engine.judge_proofs();
         assert_eq!(verdict(&mut engine), Some(false), "it is read again");
+        assert!(is_unproven(&mut engine), "the planner is told, who waits no longer than drainTimeoutSeconds");
+        let (mut engine, call) = ask(engine);
+        answer(&mut engine, &call, 10);
+        assert!(!is_unproven(&mut engine), "it serves the pod: that is a verdict");
     }
 
     #[tokio::test]

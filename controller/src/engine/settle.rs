@@ -188,7 +188,10 @@ impl Engine {
             }
             Target::NewChronicle => self.world.memory(call.owner).chronicling = false,
             Target::Confirmation { .. } => self.world.memory(call.owner).confirming = false,
-            Target::Proof { .. } => self.world.memory(call.owner).proving = false,
+            Target::Proof { .. } => {
+                let memory = self.world.memory(call.owner);
+                (memory.proving, memory.unproven) = (false, true);
+            }
         }
     }
 

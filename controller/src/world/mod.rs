@@ -194,6 +194,8 @@ pub(crate) struct Memory {
     pub(crate) chronicling: bool,
     /// A live read for it is on its way, or answered and not yet judged.
     pub(crate) proving: bool,
+    /// The last one that has ended came to no verdict.
+    pub(crate) unproven: bool,
     /// When its status was last written.
     pub(crate) status_written: Option<Millis>,
     /// Failures in a row.

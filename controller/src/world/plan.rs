@@ -67,6 +67,7 @@ impl World {
             refused: memory.refused.as_ref(),
             held: &memory.held,
             proving: memory.proving,
+            unproven: memory.unproven,
             others: Others {
                 orphans: &around.orphans,
                 sets: &[],

@@ -182,6 +182,7 @@ impl Planner {
             no_births_until: None,
             refused: None,
             proving: false,
+            unproven: false,
             others: Others::default(),
         };
         let plan = set::plan(&snapshot);

@@ -26,8 +26,8 @@ pub(crate) async fn play(bed: &Bed, subject: &Subject, pods: usize, figures: &mu
     count(&log.quiet().await?, subject, pods, figures);
     work.remove().await?;
 
-    // At most a fifth of the pods starts at once, and takes its time: the API server has time to spare.
-    let shape = Shape { pods, budget: 20, groups: 1, restart: 2000 };
+    // At most a tenth of the pods is out at once, and takes its time: the API server has time to spare, also when many come back together.
+    let shape = Shape { pods, budget: 10, groups: 1, restart: 2000 };
     let mut work = course.create(shape, &mut Figures::default()).await?;
     log.quiet().await?;
     work.release().await?;

@@ -69,6 +69,10 @@ pub(super) fn holder(s: &Snapshot<'_>, view: &PodView<'_>, op: Op) -> String {
     match names.as_slice() {
         [] if serving > 0 => format!("EndpointSlices still serve it ({serving} endpoints)"),
         [] if view.pod.is_ready() => "it is Ready although its gate is False".to_owned(),
+        [] if s.unproven => {
+            "no EndpointSlice is known to serve it, which a live read of them could not confirm (the controller's log says why)"
+                .to_owned()
+        }
         [] => "its kubelet has not answered its gate".to_owned(),
         [one] => format!("protector {one} has not answered drain {op}"),
         many => format!("protectors {} have not answered drain {op}", many.join(", ")),
@@ -81,7 +85,8 @@ pub(super) fn survey(s: &Snapshot<'_>, plan: &mut Plan) {
     for view in s.pods.iter().filter(reserved) {
         let Gate::Draining(op) = view.pod.gate else { continue };
         let drained = traffic::is_drained(view.pod, view.endpoints.counted_in(s.set.spec.traffic.mode));
-        if drained || has_acted(view.pod, op) {
+        let unproven = s.unproven && view.drained_at.is_none();
+        if (drained && !unproven) || has_acted(view.pod, op) {
             continue;
         }
         let over = patience(s, view.pod, op) == Patience::Over;

@@ -17,8 +17,11 @@ use crate::{
 /// Most reservations held at once; larger groups reserve in waves, so that the status stays small.
 pub const MOST_ENTRIES: usize = 500;
 
-/// How long counters may lag behind when nothing but counters has changed.
-const STATUS_INTERVAL: u64 = 1000;
+/// How long counters may lag behind when nothing but counters has changed, in milliseconds. Those of its CafeDeployment, at which people
+/// look, lag half as long.
+const COUNTERS_LAG: u64 = 2000;
+/// How long after the last write a small wave waits for more to join it, in milliseconds.
+const WAVE_WAITS: u64 = 1000;
 
 /// What the next write of the journal would be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -217,7 +220,7 @@ fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], paused: bool, journal: &mut 
     }
     // One write reserves a whole wave: do not start a small one while a large one is still under way, unless it stalls.
     let wave = usize::try_from(grant).unwrap_or(0).min(MOST_ENTRIES).div_ceil(2);
-    let stalled = s.now.mono >= next_write(s);
+    let stalled = s.now.mono >= since_write(s, WAVE_WAITS);
     let large = journal.next.is_empty() || !waiting || moves.len() >= wave;
     let worth_it = !moves.is_empty() && (large || stalled);
     journal.later = !moves.is_empty() && !worth_it;
@@ -247,11 +250,11 @@ pub fn read(status: &mut InPlaceSetStatus) -> Vec<Entry> {
     entries
 }
 
-/// Writes the status when it differs: at once when the journal, the observed generation or a goal moves, else once a
-/// second.
+/// Writes the status when it differs: at once when the journal, the observed generation or a goal moves, else every two
+/// seconds.
 pub fn write(s: &Snapshot<'_>, journal: &Journal, plan: &mut Plan) {
     if journal.later {
-        plan.wake.at(next_write(s));
+        plan.wake.at(since_write(s, WAVE_WAITS));
     }
     let status = status(s, journal, plan);
     if s.busy || (journal.next == s.set.journal && status == s.set.status) {
@@ -260,10 +263,11 @@ pub fn write(s: &Snapshot<'_>, journal: &Journal, plan: &mut Plan) {
     let c = &plan.census;
     let settled = c.updated_available == c.replicas || c.available == s.set.spec.replicas;
     let urgent = journal.due || status.observed_generation != s.set.status.observed_generation || settled;
-    if urgent || s.now.mono >= next_write(s) {
+    let counted = since_write(s, COUNTERS_LAG);
+    if urgent || s.now.mono >= counted {
         push(s, journal, status, plan);
     } else {
-        plan.wake.at(next_write(s));
+        plan.wake.at(counted);
     }
 }
 
@@ -273,9 +277,9 @@ fn push(s: &Snapshot<'_>, journal: &Journal, status: InPlaceSetStatus, plan: &mu
     plan.actions.push(Action::WriteStatus { rv: s.set.rv, status: Box::new(status) });
 }
 
-/// When a write that is not urgent may follow the last one.
-fn next_write(s: &Snapshot<'_>) -> Millis {
-    s.status_written.map_or(Millis(0), |at| Millis(at.0.saturating_add(STATUS_INTERVAL)))
+/// So many milliseconds after the last write of the status.
+fn since_write(s: &Snapshot<'_>, pause: u64) -> Millis {
+    s.status_written.map_or(Millis(0), |at| Millis(at.0.saturating_add(pause)))
 }
 
 /// All but the journal, whose text is made only when it is written.

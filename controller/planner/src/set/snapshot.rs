@@ -136,6 +136,8 @@ pub struct Snapshot<'a> {
     pub refused: Option<&'a Text>,
     /// A live read of the EndpointSlices for this set is on its way.
     pub proving: bool,
+    /// The last of them that has ended came to no verdict: it failed, or the caches did not catch up with it.
+    pub unproven: bool,
     /// What is around it that is not its own.
     pub others: Others<'a>,
 }

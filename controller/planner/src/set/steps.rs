@@ -133,7 +133,8 @@ fn take_out(s: &Snapshot<'_>, pod: &Pod) -> Step {
 /// Drained by the caches' account: prove it live, wait out the grace, then act.
 fn at_the_point_of_no_return(s: &Snapshot<'_>, p: &Intended<'_>, op: Op) -> Step {
     let Some(proven) = p.view.drained_at else {
-        return Step::Prove(op);
+        let is_forced = s.unproven && drain::patience(s, p.view.pod, op) == Patience::Forced;
+        return if is_forced { Step::Force(op) } else { Step::Prove(op) };
     };
     let end = proven.plus_seconds(i64::from(s.set.spec.traffic.grace_seconds));
     if s.now.mono < end {

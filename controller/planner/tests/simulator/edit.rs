@@ -131,6 +131,7 @@ impl Cluster {
             rooms: Default::default(),
             nodes: Default::default(),
             blind: false,
+            unproven: false,
             settled: Default::default(),
             events: Vec::new(),
             once: Default::default(),

@@ -129,7 +129,9 @@ impl Cluster {
             occupied: &[],
             no_births_until: None,
             refused: None,
-            proving: busy.proving.contains(&uid),
+            // Where all fail the next is always on its way.
+            proving: busy.proving.contains(&uid) || self.unproven,
+            unproven: self.unproven,
             others: Others::default(),
         })
     }

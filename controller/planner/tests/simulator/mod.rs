@@ -131,6 +131,8 @@ pub struct Cluster {
     pub nodes: BTreeMap<String, (u32, u32)>,
     /// Nodes may not be read.
     pub blind: bool,
+    /// Live reads of EndpointSlices fail, one after the other.
+    pub unproven: bool,
     /// Since when the nodes of units are Ready, where that is not long ago.
     pub settled: BTreeMap<String, Seconds>,
     pub events: Vec<Told>,
