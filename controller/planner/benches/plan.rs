@@ -24,6 +24,7 @@ fn main() {
     records(&mut criterion);
     sets(&mut criterion, "set_at_rest", set_at_rest);
     sets(&mut criterion, "set_at_the_start_of_a_group", set_at_the_start_of_a_group);
+    sets(&mut criterion, "set_in_the_middle_of_a_group", set_in_the_middle_of_a_group);
     deployments(&mut criterion);
     criterion.final_summary();
 }
@@ -74,6 +75,18 @@ fn set_at_the_start_of_a_group(pods: usize) -> (Cluster, Uid) {
     cluster.let_all_move();
     let uid = cluster.crowd(pods, pods / 4);
     assert!(matches!(&*cluster.plan_set(uid).actions, [set::Action::WriteStatus { .. }]), "a reservation");
+    (cluster, uid)
+}
+
+/// As many pods are reserved as the budget or a journal allows: writes for all of them are on their way, and the others wait.
+fn set_in_the_middle_of_a_group(pods: usize) -> (Cluster, Uid) {
+    let (mut cluster, uid) = set_at_the_start_of_a_group(pods);
+    let plan = cluster.plan_set(uid);
+    for action in plan.actions {
+        cluster.apply_set(uid, action);
+    }
+    let plan = cluster.plan_set(uid);
+    assert!(!plan.actions.is_empty(), "pods are taken out");
     (cluster, uid)
 }
 

@@ -12,6 +12,7 @@ use crate::{
     Text,
     container_id::ContainerId,
     identity::{Op, RevisionHash, Uid},
+    set::snapshot::Entry,
     time::Millis,
 };
 
@@ -218,6 +219,8 @@ impl Endpoints {
 pub struct PodView<'a> {
     /// The record.
     pub pod: &'a Pod,
+    /// Its reservation, if the journal of its set holds it. Looked up beforehand, because every step of a plan asks.
+    pub entry: Option<&'a Entry>,
     /// A write of ours is on its way, or its outcome has not been seen: not to be decided about.
     pub busy: bool,
     /// This process has had a write to the pod acknowledged, so no older write can land on it any more.

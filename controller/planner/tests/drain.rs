@@ -178,7 +178,11 @@ fn a_drain_that_no_live_read_confirms_takes_too_long_as_well_and_can_be_forced()
     assert_eq!((cluster.in_service(), cluster.updated()), (1, vec![0]), "{}", cluster.story());
     assert_eq!(cluster.told("DrainTimedOut"), 0);
     cluster.run_for(2).settle();
-    assert!(cluster.message().contains("which a live read of them could not confirm"), "{}", cluster.message());
+    assert!(
+        cluster.message().contains("which a live read of them could not confirm"),
+        "{}",
+        cluster.message()
+    );
     assert_eq!((cluster.updated(), cluster.told("DrainTimedOut")), (vec![0], 1));
     let (uid, op) = draining(&cluster)[0];
     cluster.edit_pod(uid, |pod| pod.force_drain = Some(op)).settle();
@@ -189,7 +193,9 @@ fn a_drain_that_no_live_read_confirms_takes_too_long_as_well_and_can_be_forced()
 fn a_drain_that_no_live_read_confirms_is_cut_short_where_the_spec_says_so() {
     let mut cluster = Cluster::installed(2, 1, Strategy::default());
     cluster
-        .edit(|spec| (spec.traffic.drain_timeout_seconds, spec.traffic.on_drain_timeout) = (60, OnDrainTimeout::Force))
+        .edit(|spec| {
+            (spec.traffic.drain_timeout_seconds, spec.traffic.on_drain_timeout) = (60, OnDrainTimeout::Force)
+        })
         .settle();
     cluster.unproven = true;
     cluster.apply_image(2).run_for(59);

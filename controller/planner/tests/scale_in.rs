@@ -122,6 +122,7 @@ impl Alone {
             .iter()
             .map(|pod| PodView {
                 pod,
+                entry: set.entry(pod.uid),
                 busy: false,
                 fenced: true,
                 endpoints: Endpoints::default(),

@@ -148,7 +148,12 @@ mod tests {
     }
 
     fn see(engine: &mut Engine, event: Event<SliceObject>) {
-        engine.world.fold(Frame { scope: None, event: Observed::Slice(event) });
+        see_in(engine, None, event);
+    }
+
+    /// By the watch of one namespace, or of all.
+    fn see_in(engine: &mut Engine, scope: Option<&str>, event: Event<SliceObject>) {
+        engine.world.fold(Frame { scope: scope.map(Into::into), event: Observed::Slice(event) });
         engine.judge_proofs();
     }
 
@@ -236,6 +241,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_watch_of_another_namespace_proves_nothing() {
+        let (mut engine, call) = asked();
+        answer(&mut engine, &call, 12);
+        see_in(&mut engine, Some("shop"), Event::Delete(slice(13, false)));
+        let other =
+            json!({"name": "other", "uid": "00000000-0000-0000-0000-0000000000ee", "resourceVersion": "14"});
+        let event = || Event::Apply(serde_json::from_value(json!({"metadata": other})).unwrap());
+        see_in(&mut engine, Some("else"), event());
+        assert_eq!(verdict(&mut engine), None);
+        see_in(&mut engine, Some("shop"), event());
+        assert_eq!(verdict(&mut engine), Some(true));
+    }
+
+    #[tokio::test]
     async fn a_live_read_that_contradicts_what_is_known_means_that_history_went_backwards() {
         let (mut engine, call) = asked();
         let older = json!({"metadata": {"name": "web", "uid": SLICE, "resourceVersion": "5"}});
@@ -253,7 +272,10 @@ mod tests {
         engine.proofs.first_mut().unwrap().until = Millis(0);
         engine.judge_proofs();
         assert_eq!(verdict(&mut engine), Some(false), "it is read again");
-        assert!(is_unproven(&mut engine), "the planner is told, who waits no longer than drainTimeoutSeconds");
+        assert!(
+            is_unproven(&mut engine),
+            "the planner is told, who waits no longer than drainTimeoutSeconds"
+        );
         let (mut engine, call) = ask(engine);
         answer(&mut engine, &call, 10);
         assert!(!is_unproven(&mut engine), "it serves the pod: that is a verdict");

@@ -10,7 +10,7 @@ use cafe_planner::{
     set,
     time::{Millis, Now},
 };
-use foldhash::HashSet;
+use foldhash::{HashMap, HashSet};
 
 use super::{Kind, Memory, Owner, PodRecord, SetRecord, World, orphans, refusals::Refused};
 
@@ -85,11 +85,14 @@ impl World {
 
     fn pod_views<'a>(&'a self, record: &'a SetRecord) -> impl Iterator<Item = PodView<'a>> {
         let mut is_stray = orphans::strays(record);
+        let journal: HashMap<Uid, &set::snapshot::Entry> =
+            record.set.journal.iter().map(|entry| (entry.uid, entry)).collect();
         self.members.of(record.set.uid).iter().filter_map(move |uid| {
             let PodRecord { pod, family, endpoints, fenced } = &**self.pods.get(uid)?;
             let proof = self.proofs.get(uid).filter(|(op, _)| pod.gate == Gate::Draining(*op));
             Some(PodView {
                 pod,
+                entry: journal.get(uid).copied(),
                 busy: self.writes.is_busy(*uid),
                 fenced: *fenced,
                 endpoints: *endpoints,

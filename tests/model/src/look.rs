@@ -162,8 +162,9 @@ impl Planner {
 
     fn plan_at(&self, look: &Look, status_written: Millis) -> Vec<Ask> {
         let pods: Vec<PlannerPod> = (0..self.pods).filter_map(|i| self.pod(i, *look.pods.get(i)?)).collect();
-        let views: Vec<PodView<'_>> = pods.iter().enumerate().map(|(i, pod)| view(look, i, pod)).collect();
         let set = self.set(look.set);
+        let views: Vec<PodView<'_>> =
+            pods.iter().enumerate().map(|(i, pod)| view(look, &set, i, pod)).collect();
         let revisions: Vec<&Revision> = self.revisions.iter().collect();
         let snapshot = Snapshot {
             now: NOW,
@@ -319,10 +320,11 @@ impl Planner {
     }
 }
 
-fn view<'a>(look: &Look, i: usize, pod: &'a PlannerPod) -> PodView<'a> {
+fn view<'a>(look: &Look, set: &'a set::Set, i: usize, pod: &'a PlannerPod) -> PodView<'a> {
     let is = |mask: Mask| mask & bit(i) != 0;
     PodView {
         pod,
+        entry: set.entry(pod.uid),
         busy: is(look.behind),
         fenced: is(look.fenced),
         endpoints: Endpoints { listed: 1, serving: u32::from(is(look.serving)) },

@@ -166,7 +166,7 @@ pub fn take(s: &Snapshot<'_>) -> Census {
     }
     for view in s.pods {
         c.terminating += i32::from(view.pod.terminating);
-        if s.set.entry(view.pod.uid).is_some() {
+        if view.entry.is_some() {
             reserved += 1;
             let updated = s.target.is_some_and(|t| view.pod.revision == Some(t.hash));
             c.updated_in_flight += i32::from(view.pod.is_live() && updated);

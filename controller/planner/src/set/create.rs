@@ -38,9 +38,8 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], places: &Places<'_>, plan: 
         plan.wake.at(until);
         return wanted;
     }
-    let at_target =
-        pods.iter().filter(|p| p.view.pod.is_live() && is_or_will_be_at(s, target.hash, p)).count()
-            + s.creating.iter().filter(|(_, hash)| *hash == target.hash).count();
+    let at_target = pods.iter().filter(|p| p.view.pod.is_live() && is_or_will_be_at(target.hash, p)).count()
+        + s.creating.iter().filter(|(_, hash)| *hash == target.hash).count();
     let room = usize::try_from(s.set.spec.replicas.saturating_sub(s.partition()))
         .unwrap_or(0)
         .saturating_sub(at_target);
@@ -79,12 +78,10 @@ fn names(
 }
 
 /// Whether the pod counts for the target: it runs it, or nothing more is needed before it may be written.
-fn is_or_will_be_at(s: &Snapshot<'_>, target: RevisionHash, p: &Intended<'_>) -> bool {
+fn is_or_will_be_at(target: RevisionHash, p: &Intended<'_>) -> bool {
     let pod = p.view.pod;
     let bound = |to: Option<RevisionHash>| to == Some(target) || p.intent.drains();
-    pod.revision == Some(target)
-        || p.intent == Intent::Relabel
-        || s.set.entry(pod.uid).is_some_and(|e| bound(e.to))
+    pod.revision == Some(target) || p.intent == Intent::Relabel || p.view.entry.is_some_and(|e| bound(e.to))
 }
 
 fn dedup(names: impl Iterator<Item = Text>) -> impl Iterator<Item = Text> {

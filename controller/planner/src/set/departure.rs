@@ -38,7 +38,7 @@ fn end(s: &Snapshot<'_>) -> Plan {
     let s = &Snapshot { target: s.target.or(Some(&stand_in)), ..s.clone() };
     let mut plan = Plan { census: census::take(s), ..Plan::default() };
     plan.wake = plan.census.wake;
-    let pods: Vec<Intended<'_>> = s.pods.iter().map(|view| as_it_is(s, *view)).collect();
+    let pods: Vec<Intended<'_>> = s.pods.iter().copied().map(as_it_is).collect();
     let journal = journal::plan(s, &pods, false);
     if !s.set.bonds.foreground {
         steps::plan(s, &pods, &journal, &mut plan);
@@ -50,9 +50,9 @@ fn end(s: &Snapshot<'_>) -> Plan {
     plan
 }
 
-fn as_it_is<'a>(s: &Snapshot<'a>, view: PodView<'a>) -> Intended<'a> {
+fn as_it_is(view: PodView<'_>) -> Intended<'_> {
     let intent = if view.pod.is_live() { Intent::Keep } else { Intent::Gone };
-    Intended { view, intent, reserved: s.set.entry(view.pod.uid).is_some() }
+    Intended { view, intent }
 }
 
 /// Plans the set as if it were to have no pods, whatever its spec says: also when its revisions have gone before it.

@@ -81,8 +81,7 @@ pub(super) fn holder(s: &Snapshot<'_>, view: &PodView<'_>, op: Op) -> String {
 
 /// Notes the first drain, and the drains that take too long and that nobody cuts short, and tells of each of these once.
 pub(super) fn survey(s: &Snapshot<'_>, plan: &mut Plan) {
-    let reserved = |view: &&PodView<'_>| s.set.entry(view.pod.uid).is_some() && view.pod.is_live();
-    for view in s.pods.iter().filter(reserved) {
+    for view in s.pods.iter().filter(|view| view.entry.is_some() && view.pod.is_live()) {
         let Gate::Draining(op) = view.pod.gate else { continue };
         let drained = traffic::is_drained(view.pod, view.endpoints.counted_in(s.set.spec.traffic.mode));
         let unproven = s.unproven && view.drained_at.is_none();

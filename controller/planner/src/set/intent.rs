@@ -48,15 +48,21 @@ pub struct Intended<'a> {
     pub view: PodView<'a>,
     /// What shall become of it.
     pub intent: Intent,
+}
+
+impl Intended<'_> {
     /// The journal holds it.
-    pub reserved: bool,
+    #[must_use]
+    pub fn reserved(&self) -> bool {
+        self.view.entry.is_some()
+    }
 }
 
 /// Assigns intents. The result is in the order in which pods are updated: broken, superseded, newest, name.
 #[must_use]
 pub fn assign<'a>(s: &Snapshot<'a>, target: &Revision) -> Vec<Intended<'a>> {
     let base = s.base(target).hash;
-    let mut pods: Vec<Intended<'a>> = s.pods.iter().map(|view| first_look(s, *view)).collect();
+    let mut pods: Vec<Intended<'a>> = s.pods.iter().copied().map(first_look).collect();
     // The sort is stable, so names decide last.
     debug_assert!(s.pods.is_sorted_by(|a, b| a.pod.name <= b.pod.name), "pods by name");
     pods.sort_by_cached_key(|p| update_order(p.view.pod, target.hash, base));
@@ -78,14 +84,14 @@ pub fn is_to_restart(s: &Snapshot<'_>, pod: &Pod) -> bool {
     s.set.spec.restart_at.is_some_and(|at| at <= s.now.wall && pod.created < at)
 }
 
-fn first_look<'a>(s: &Snapshot<'a>, view: PodView<'a>) -> Intended<'a> {
+fn first_look(view: PodView<'_>) -> Intended<'_> {
     let intent = match view.pod {
         pod if pod.terminating => Intent::Gone,
         pod if !pod.is_live() => Intent::Bury,
         _ if view.stray => Intent::Release,
         _ => Intent::Keep,
     };
-    Intended { view, intent, reserved: s.set.entry(view.pod.uid).is_some() }
+    Intended { view, intent }
 }
 
 type Order = (bool, bool, Reverse<i64>);
@@ -110,7 +116,7 @@ fn move_to_target(s: &Snapshot<'_>, target: &Revision, pods: &mut [Intended<'_>]
             room = room.saturating_sub(vacant);
         }
         // A write that is on its way may be the one that moves the pod, without a reservation when labels alone change.
-        let is_due = |p: &&mut Intended<'_>| (p.reserved || p.view.busy) == in_flight;
+        let is_due = |p: &&mut Intended<'_>| (p.reserved() || p.view.busy) == in_flight;
         for p in pods.iter_mut().filter(|p| p.intent == Intent::Keep).filter(is_due) {
             if room == 0 {
                 return;

@@ -80,13 +80,11 @@ fn is_sick(s: &Snapshot<'_>, pods: &[Intended<'_>]) -> bool {
         let pod = p.view.pod;
         pod.revision == Some(target.hash) && pod.is_live() && pod.gate == Gate::True && !pod.is_ready()
     };
-    pods.iter().any(|p| !p.reserved && turned(p))
+    pods.iter().any(|p| !p.reserved() && turned(p))
 }
 
 fn keep_or_release(s: &Snapshot<'_>, p: &Intended<'_>, journal: &mut Journal) {
-    let Some(entry) = s.set.entry(p.view.pod.uid) else {
-        return;
-    };
+    let Some(entry) = p.view.entry else { return };
     // A deletion cannot be undone; the missing pod counts as out without the entry.
     if p.intent == Intent::Gone {
         return;
@@ -129,10 +127,10 @@ fn is_done(s: &Snapshot<'_>, pod: &Pod) -> bool {
     available && traffic::is_back(pod, &s.set.spec.traffic.protectors)
 }
 
-/// `replicas - |Ready, gate True, not terminating, not reserved|`.
+/// `replicas - |Ready, gate True, not terminating, not reserved|`. Of the pods in service the next journal holds only such as the one before it.
 fn out_of_service(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal) -> i32 {
-    let reserved = |pod: &Pod| journal.next.binary_search_by_key(&pod.uid, |e| e.uid).is_ok();
-    let serving = pods.iter().filter(|p| p.view.pod.in_service() && !reserved(p.view.pod)).count();
+    let stays = |p: &Intended<'_>| p.reserved() && journal.entry(p.view.pod.uid).is_some();
+    let serving = pods.iter().filter(|p| p.view.pod.in_service() && !stays(p)).count();
     s.set.spec.replicas.saturating_sub(i32::try_from(serving).unwrap_or(i32::MAX))
 }
 
@@ -140,7 +138,7 @@ fn out_of_service(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal) ->
 /// Only pods that nothing has been done to yet; the last in order go first.
 fn give_back(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> bool {
     let mut any = false;
-    for p in pods.iter().rev().filter(|p| p.reserved && p.intent.drains()) {
+    for p in pods.iter().rev().filter(|p| p.reserved() && p.intent.drains()) {
         if journal.out <= s.grant() {
             break;
         }
@@ -163,7 +161,7 @@ fn give_back(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> 
 /// the pod must have been acknowledged.
 fn take_in_lost_drains(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &mut Journal) -> bool {
     let lost = |p: &&Intended<'_>| {
-        !p.reserved && !p.view.busy && p.view.pod.is_live() && matches!(p.view.pod.gate, Gate::Draining(_))
+        !p.reserved() && !p.view.busy && p.view.pod.is_live() && matches!(p.view.pod.gate, Gate::Draining(_))
     };
     let unsure = pods.iter().filter(lost).filter(|p| !p.view.fenced);
     journal.unfenced.extend(unsure.map(|p| p.view.pod.uid));
@@ -194,7 +192,9 @@ fn reserve(s: &Snapshot<'_>, pods: &[Intended<'_>], paused: bool, journal: &mut 
     let mut out = journal.out;
     let wanted = |p: &&Intended<'_>| {
         // A lost drain has just been taken in; it is reserved already.
-        p.intent.drains() && !p.reserved && !p.view.busy && journal.entry(p.view.pod.uid).is_none()
+        let is_taken_in =
+            matches!(p.view.pod.gate, Gate::Draining(_)) && journal.entry(p.view.pod.uid).is_some();
+        p.intent.drains() && !p.reserved() && !p.view.busy && !is_taken_in
     };
     // The surplus goes first: pods beyond `replicas` leave `out` below zero and pay for themselves, and what they do not
     // use up must not be spent on a move as well.

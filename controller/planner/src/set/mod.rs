@@ -28,6 +28,10 @@ use crate::revision::Revision;
 /// Decides everything that can be decided about one InPlaceSet now.
 #[must_use]
 pub fn plan(s: &Snapshot<'_>) -> Plan {
+    debug_assert!(
+        s.pods.iter().all(|view| view.entry == s.set.entry(view.pod.uid)),
+        "reservations of its journal"
+    );
     if s.set.deleting {
         return departure::plan(s);
     }

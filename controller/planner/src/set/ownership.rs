@@ -106,7 +106,7 @@ fn unknown(s: &Snapshot<'_>, view: &PodView<'_>, known: &BTreeSet<RevisionHash>)
 /// A False that names no drain is nobody's of ours, and neither is a True that somebody else has written in the middle of one.
 fn moved_by_hand(s: &Snapshot<'_>, view: &PodView<'_>) -> Option<Event> {
     let pod = view.pod;
-    let reservation = s.set.entry(pod.uid);
+    let reservation = view.entry;
     let advice = match pod.gate {
         Gate::Draining(op) if op == Op::default() && reservation.is_none() => format!(
             "closed it, and it is opened again; to keep the pod out of traffic: kubectl annotate pod {} {ANNOTATION_OFFLINE}=true",

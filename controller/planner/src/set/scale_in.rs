@@ -33,7 +33,7 @@ pub(super) fn remove_surplus(s: &Snapshot<'_>, target: RevisionHash, pods: &mut 
         Some(_) => told(s, replicas, &live, is_new),
         None => alone(s, replicas, &live, is_new),
     };
-    live.sort_by_cached_key(|p| order(s, p, is_new(p)));
+    live.sort_by_cached_key(|p| order(p, is_new(p)));
     for p in live {
         let left = if is_new(p) { &mut spare.new } else { &mut spare.old };
         if surplus > 0 && *left > 0 {
@@ -79,7 +79,7 @@ fn alone(
     let new = live.iter().filter(|p| is_new(p)).count();
     let old = live.len() - new;
     let mut stay = held_back(s, replicas, old);
-    let staying: Vec<bool> = live.iter().filter(|p| !is_leaving(s, p)).map(|p| is_new(p)).collect();
+    let staying: Vec<bool> = live.iter().filter(|p| !is_leaving(p)).map(|p| is_new(p)).collect();
     let stands_still = s.set.spec.update_strategy.paused || s.grant() == 0;
     if stands_still && staying.len() > replicas {
         let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
@@ -91,20 +91,20 @@ fn alone(
 }
 
 /// Whether the journal holds it for its removal.
-fn is_leaving(s: &Snapshot<'_>, p: &Intended<'_>) -> bool {
-    s.set.entry(p.view.pod.uid).is_some_and(|entry| entry.to.is_none())
+fn is_leaving(p: &Intended<'_>) -> bool {
+    p.view.entry.is_some_and(|entry| entry.to.is_none())
 }
 
 type Order = (bool, bool, bool, bool, i32, bool, Reverse<i64>, String);
 
 /// Leaving already, without a node, on its way out for something else, out of service; then the cheapest to delete, those that
 /// would have to move anyway, the newest, the name.
-fn order(s: &Snapshot<'_>, p: &Intended<'_>, is_new: bool) -> Order {
+fn order(p: &Intended<'_>, is_new: bool) -> Order {
     let pod = p.view.pod;
     (
-        !is_leaving(s, p),
+        !is_leaving(p),
         pod.scheduled,
-        !(p.reserved || matches!(pod.gate, Gate::Draining(_))),
+        !(p.reserved() || matches!(pod.gate, Gate::Draining(_))),
         pod.in_service(),
         pod.deletion_cost,
         is_new,

@@ -94,7 +94,7 @@ pub struct Entry {
 }
 
 impl Set {
-    /// The pod's reservation.
+    /// The pod's reservation, by a search of the journal: a plan finds it with its pods.
     #[must_use]
     pub fn entry(&self, uid: Uid) -> Option<&Entry> {
         self.journal.binary_search_by_key(&uid, |e| e.uid).ok().and_then(|i| self.journal.get(i))

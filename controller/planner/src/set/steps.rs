@@ -29,7 +29,7 @@ pub fn plan(s: &Snapshot<'_>, pods: &[Intended<'_>], journal: &Journal, plan: &m
         }
         if p.view.busy {
             // A W1 on its way belongs to the wave: one proof for all of them, begun after the last is acknowledged.
-            settling |= p.reserved;
+            settling |= p.reserved();
             continue;
         }
         match step(s, p, drained, journal) {
@@ -71,7 +71,7 @@ const SETTLE: i64 = 2;
 
 fn step(s: &Snapshot<'_>, p: &Intended<'_>, drained: bool, journal: &Journal) -> Step {
     let pod = p.view.pod;
-    let reserved = p.reserved && journal.holds(pod.uid);
+    let reserved = p.reserved() && journal.holds(pod.uid);
     match (p.intent, pod.gate) {
         (Intent::Bury, _) => delete(pod, Why::Finished),
         // Nobody would open its gate once it is let go.
@@ -80,7 +80,7 @@ fn step(s: &Snapshot<'_>, p: &Intended<'_>, drained: bool, journal: &Journal) ->
         _ if journal.unfenced.contains(&pod.uid) => touch(pod),
         // A pause holds its move, not its entry into service.
         (Intent::Relabel | Intent::Update | Intent::Recreate, Gate::Missing)
-            if s.is_paused() && !p.reserved =>
+            if s.is_paused() && !p.reserved() =>
         {
             put_back(pod)
         }

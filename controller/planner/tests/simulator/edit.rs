@@ -188,7 +188,7 @@ impl Cluster {
         let pod = self.pods.values().next().unwrap().clone();
         for serial in 1..pods {
             let mut copy = pod.clone();
-            copy.pod.uid = Uid(copy.pod.uid.0 + ((serial as u128) << 64));
+            copy.pod.uid = Uid(copy.pod.uid.0 ^ (u128::from(mix(serial as u64)) << 64));
             copy.pod.name = format!("{}{serial}", copy.pod.name).into();
             self.pods.insert(copy.pod.uid, copy);
         }

@@ -136,11 +136,12 @@ impl Cluster {
         })
     }
 
-    fn view<'a>(&self, p: &'a SimPod, busy: &Busy) -> PodView<'a> {
+    fn view<'a>(&'a self, p: &'a SimPod, busy: &Busy) -> PodView<'a> {
         let uid = p.pod.uid;
         let proof = self.memory.proofs.get(&uid).filter(|(op, _)| p.pod.gate == Gate::Draining(*op));
         PodView {
             pod: &p.pod,
+            entry: self.set_by_uid(p.set).entry(uid),
             busy: busy.objects.contains(&uid),
             fenced: self.memory.fenced.contains(&uid),
             endpoints: Endpoints { listed: u32::from(p.pod.scheduled), serving: u32::from(p.serving) },
