@@ -427,6 +427,22 @@ fn let_go(cluster: &mut Cluster) {
 }
 
 #[test]
+fn a_release_of_nothing_that_ends_while_pods_leave_takes_those_along_that_stay_after_all() {
+    let mut cluster = installed(11, &UNITS[..3], Release { max_unavailable: Int(1), ..fours() });
+    cluster.quiet = false;
+    reshape(&mut cluster, &["CellE"], &[]);
+    cluster.scale(0).apply_image(2);
+    while cluster.release().revision != 2 || cluster.state() != ReleaseState::Completed {
+        cluster.step();
+    }
+    assert_eq!(updated(&cluster), by_unit(&[]), "{}", cluster.story());
+    assert!(sizes(&cluster).values().sum::<i32>() > 0, "some are still there\n{}", cluster.story());
+    // It holds no share of the budget.
+    reshape(&mut cluster, &["CellC"], &[]);
+    cluster.scale(1).settle().assert_converged();
+}
+
+#[test]
 fn a_unit_whose_name_differs_only_by_case_is_told_of_and_takes_nothing_from_the_other() {
     let mut cluster = installed(6, &["CellA", "CellB"], fours());
     reshape(&mut cluster, &["CellA", "CELLB"], &[]);

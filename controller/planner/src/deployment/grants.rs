@@ -77,9 +77,14 @@ fn hand(s: &Snapshot<'_>, step: &Step<'_>, unit: &str, replicas: i32) -> Hand {
     }
     // By the revision that the release goes to, and not by the one that the unit has been told: what it takes out as soon as
     // it hears of the release is demand already.
-    let updated = c.at(step.target.hash).available;
-    let to_move =
-        if step.is_complete() { to_restart(s, view) } else { step.quota(s, unit, replicas) - updated };
+    let at_target = c.at(step.target.hash);
+    let to_move = if step.is_complete() {
+        // A pod that was on its way out as the release ended, and is wanted again since, has missed it.
+        let missed = (c.replicas - at_target.replicas).min(replicas - at_target.replicas);
+        to_restart(s, view).max(missed)
+    } else {
+        step.quota(s, unit, replicas) - at_target.available
+    };
     Hand {
         current: Some(grant_of(view.set)),
         out: c.broken.saturating_add(c.in_flight),
