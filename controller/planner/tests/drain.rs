@@ -194,7 +194,7 @@ fn a_drain_that_no_live_read_confirms_is_cut_short_where_the_spec_says_so() {
     let mut cluster = Cluster::installed(2, 1, Strategy::default());
     cluster
         .edit(|spec| {
-            (spec.traffic.drain_timeout_seconds, spec.traffic.on_drain_timeout) = (60, OnDrainTimeout::Force)
+            (spec.traffic.drain_timeout_seconds, spec.traffic.on_drain_timeout) = (60, OnDrainTimeout::Force);
         })
         .settle();
     cluster.unproven = true;
