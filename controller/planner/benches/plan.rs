@@ -78,15 +78,13 @@ fn set_at_the_start_of_a_group(pods: usize) -> (Cluster, Uid) {
     (cluster, uid)
 }
 
-/// As many pods are reserved as the budget or a journal allows: writes for all of them are on their way, and the others wait.
+/// As many pods are reserved as the budget or a journal allows: they are taken out, and the others wait.
 fn set_in_the_middle_of_a_group(pods: usize) -> (Cluster, Uid) {
     let (mut cluster, uid) = set_at_the_start_of_a_group(pods);
-    let plan = cluster.plan_set(uid);
-    for action in plan.actions {
+    for action in cluster.plan_set(uid).actions {
         cluster.apply_set(uid, action);
     }
-    let plan = cluster.plan_set(uid);
-    assert!(!plan.actions.is_empty(), "pods are taken out");
+    assert!(!cluster.plan_set(uid).actions.is_empty(), "pods are taken out");
     (cluster, uid)
 }
 

@@ -41,7 +41,7 @@ const WALK_1000: &str = "a walk over 1,000 records";
 
 /// Only what does not contain Cafe's code is a yardstick: against its own work at another size a step would seem to become worse where
 /// the other one has become better.
-const RATIOS: [Ratio; 17] = [
+const RATIOS: [Ratio; 18] = [
     ratio("pod_event", "event of a pod, 13 kB: decoded, folded", "pod/fold", "pod/scan", SCAN),
     ratio("small_pod_event", "event of a pod, 6 kB", "small_pod/fold", "small_pod/scan", SCAN),
     ratio("slice_100_event", "event of a slice, 100 endpoints", "slice_100/fold", "slice_100/scan", SCAN),
@@ -85,6 +85,13 @@ const RATIOS: [Ratio; 17] = [
         "plan as a group begins, 100,000 pods",
         "set_at_the_start_of_a_group/100000",
         "records/100000",
+        WALK,
+    ),
+    ratio(
+        "middle_10000",
+        "plan in the middle of a group, 10,000 pods",
+        "set_in_the_middle_of_a_group/10000",
+        "records/10000",
         WALK,
     ),
     ratio(
