@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use super::pod::{has_finalizer, may_serve, said};
 
+/// What the program that collects pods calls itself where it writes.
+const COLLECTOR: &str = "kube-controller-manager";
+
 /// What is wrong with the step from `before` to `after`, if the owner of `lock` has made it.
 pub(super) fn breaches(before: &Value, after: &Value, lock: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -30,6 +33,16 @@ pub(super) fn breaches(before: &Value, after: &Value, lock: &str) -> Vec<String>
         found.push(format!("it changed what belongs to others: {}", difference(&others, &now)));
     }
     found
+}
+
+/// Whether the step is one of the garbage collector of pods: every 20 seconds it says that what is deleted and has no node has failed.
+pub(super) fn is_collected(before: &Value, after: &Value) -> bool {
+    let collected = |pod: &Value| {
+        let managers = pod.pointer("/metadata/managedFields").and_then(Value::as_array);
+        managers.into_iter().flatten().find(|fields| fields["manager"] == COLLECTOR).cloned()
+    };
+    let now = collected(after);
+    now.is_some() && now != collected(before)
 }
 
 /// The pod without what the protector may write, and without what the API server counts.
@@ -113,6 +126,23 @@ mod tests {
         }
         assert_eq!(breach(&pod("False", &[LOCK], Some("True")), &pod("False", &[LOCK], Some("False"))), "");
         assert_eq!(breach(&pod("False", &[LOCK], Some("False")), &pod("False", &[], Some("False"))), "");
+    }
+
+    #[test]
+    fn what_is_collected_is_told_by_who_wrote_last() {
+        let by = |managers: &[(&str, &str)]| {
+            let fields: Vec<Value> =
+                managers.iter().map(|(manager, time)| json!({ "manager": manager, "time": time })).collect();
+            json!({ "metadata": { "managedFields": fields } })
+        };
+        let (protector, collector) = (("lb", "1"), ("kube-controller-manager", "2"));
+        assert!(is_collected(&by(&[protector]), &by(&[protector, collector])));
+        assert!(!is_collected(&by(&[protector]), &by(&[("lb", "2")])));
+        assert!(
+            !is_collected(&by(&[protector, collector]), &by(&[("lb", "3"), collector])),
+            "collected before"
+        );
+        assert!(!is_collected(&by(&[]), &by(&[])));
     }
 
     #[test]

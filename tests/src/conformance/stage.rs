@@ -325,7 +325,7 @@ impl Stage {
             let versions: Vec<&Seen> = history.iter().filter(|seen| seen.name == *name).collect();
             for pair in versions.windows(2) {
                 let [before, after] = pair else { continue };
-                if !written.contains(&after.version) {
+                if !written.contains(&after.version) && !rules::is_collected(&before.object, &after.object) {
                     let broken = rules::breaches(&before.object, &after.object, &self.lock);
                     found.extend(broken.into_iter().map(|what| format!("{name}: {what}")));
                 }
