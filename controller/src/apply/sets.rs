@@ -37,19 +37,19 @@ pub(crate) fn set_call(world: &World, uid: Uid, action: Action, now: Now) -> Opt
             Some(Call { name, ..call.of(Kind::Pod, target, "create", "CreatePod", request) })
         }
         Action::TakeOut { on, op } => {
-            let pod = &world.pods.get(&on.uid)?.pod;
+            let pod = &world.pods.get(on.uid)?.pod;
             let why = Closing::Drain(op);
             let body = pods::take_out(&on, why, set.set.spec.traffic.mode, gate_time(set, pod, now));
             Some(call.pod(&on, "patch", "TakeOut", patch_pod(set, &on, "/status", &body)))
         }
         Action::TakeOffline { on } => {
-            let pod = &world.pods.get(&on.uid)?.pod;
+            let pod = &world.pods.get(on.uid)?.pod;
             let why = Closing::Offline;
             let body = pods::take_out(&on, why, set.set.spec.traffic.mode, gate_time(set, pod, now));
             Some(call.pod(&on, "patch", "TakeOffline", patch_pod(set, &on, "/status", &body)))
         }
         Action::PutBack { on } => {
-            let pod = &world.pods.get(&on.uid)?.pod;
+            let pod = &world.pods.get(on.uid)?.pod;
             let body = pods::put_back(&on, set.set.spec.traffic.mode, gate_time(set, pod, now));
             Some(call.pod(&on, "patch", "PutBack", patch_pod(set, &on, "/status", &body)))
         }

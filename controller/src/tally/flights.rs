@@ -48,7 +48,7 @@ impl Flights {
 
     /// What the pod itself says about its update is asked before the answer replaces it.
     pub(super) fn sent(&mut self, world: &World, call: &Call) {
-        let Some((uid, pod)) = pod_of(call).and_then(|uid| Some((uid, &world.pods.get(&uid)?.pod))) else {
+        let Some((uid, pod)) = pod_of(call).and_then(|uid| Some((uid, &world.pods.get(uid)?.pod))) else {
             return;
         };
         if let (Gate::Draining(op), Some(record)) = (pod.gate, &pod.in_place)
@@ -147,7 +147,7 @@ impl Flights {
     pub(super) fn look(&mut self, world: &World, set: Uid, now: Instant) {
         let Some(pods) = self.returning.get_mut(&set) else { return };
         pods.retain(|(uid, since)| {
-            let Some(record) = world.pods.get(uid) else { return false };
+            let Some(record) = world.pods.get(*uid) else { return false };
             if record.pod.is_ready() {
                 self.metrics.pod_phase("in_place", "ready", now.duration_since(*since));
             }
@@ -161,7 +161,7 @@ impl Flights {
     pub(super) fn sweep(&mut self, world: &World) {
         let metrics = &self.metrics;
         self.by_pod.retain(|uid, flight| {
-            let is_there = world.pods.contains_key(uid);
+            let is_there = world.pods.contains(*uid);
             if !is_there && flight.changed {
                 metrics.pod_updated("in_place", "lost");
             }

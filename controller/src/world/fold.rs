@@ -161,7 +161,7 @@ impl World {
                 self.revisions.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect()
             }
             Kind::Pod => {
-                self.pods.iter().filter(|(_, r)| within(&r.family.namespace)).map(|(u, _)| *u).collect()
+                self.pods.iter().filter(|r| within(&r.family.namespace)).map(|r| r.pod.uid).collect()
             }
             Kind::Slice => {
                 self.slices.iter().filter(|(_, r)| within(&r.namespace)).map(|(u, _)| *u).collect::<Vec<_>>()
@@ -282,7 +282,7 @@ impl World {
         let rv = resource_version(&object.metadata.0);
         let Some(set) = set else {
             // Not ours, or no longer.
-            if self.pods.get(&uid).is_none_or(|old| old.pod.rv <= rv) {
+            if self.pods.get(uid).is_none_or(|old| old.pod.rv <= rv) {
                 self.forget_pod(uid);
                 self.see_orphan_pod(&object, uid);
             }
@@ -292,7 +292,7 @@ impl World {
             return;
         }
         self.lose_orphan(uid);
-        if self.pods.get(&uid).is_some_and(|old| old.pod.rv > rv) {
+        if self.pods.get(uid).is_some_and(|old| old.pod.rv > rv) {
             return;
         }
         let Some(pod) = pod::record(&object, &mut self.interner) else { return };
@@ -305,7 +305,7 @@ impl World {
         let meta = &object.metadata.0;
         let namespace = meta.namespace.as_deref().unwrap_or_default();
         let family = self.interner.family(set, namespace, meta.labels.as_ref());
-        match self.pods.get_mut(&uid) {
+        match self.pods.get_mut(uid) {
             Some(old) if old.pod == pod && old.family == family => return,
             Some(old) => {
                 let before = std::mem::replace(&mut old.family, family).set;
@@ -315,7 +315,7 @@ impl World {
             None => {
                 let endpoints = self.foreign_endpoints.remove(&uid).unwrap_or_default();
                 self.members.insert(&self.pods, set, &pod.name, uid);
-                self.pods.insert(uid, Box::new(PodRecord { pod, family, endpoints, fenced: false }));
+                self.pods.insert(PodRecord { pod, family, endpoints, fenced: false });
             }
         }
         self.mark(Owner::Set(set));
@@ -323,7 +323,7 @@ impl World {
 
     /// The pod belongs to another set than before.
     fn move_pod(&mut self, uid: Uid, from: Uid, to: Uid) {
-        let Some(record) = self.pods.get(&uid).filter(|_| from != to) else { return };
+        let Some(record) = self.pods.get(uid).filter(|_| from != to) else { return };
         self.members.remove(&self.pods, from, &record.pod.name, uid);
         self.members.insert(&self.pods, to, &record.pod.name, uid);
         self.mark(Owner::Set(from));

@@ -4,10 +4,7 @@
 use cafe_planner::{Text, identity::Uid};
 use foldhash::HashMap;
 
-use super::PodRecord;
-
-/// Pods by uid.
-pub(super) type Pods = HashMap<Uid, Box<PodRecord>>;
+use super::pods::Pods;
 
 /// Uids of pods by that of their set.
 #[derive(Debug, Default)]
@@ -42,15 +39,15 @@ impl Members {
     pub(super) fn has(&self, pods: &Pods, set: Uid, name: &str) -> bool {
         let members = self.of(set);
         let from =
-            members.partition_point(|uid| pods.get(uid).is_some_and(|record| *record.pod.name < *name));
-        members.get(from).and_then(|uid| pods.get(uid)).is_some_and(|record| *record.pod.name == *name)
+            members.partition_point(|uid| pods.get(*uid).is_some_and(|record| *record.pod.name < *name));
+        members.get(from).and_then(|uid| pods.get(*uid)).is_some_and(|record| *record.pod.name == *name)
     }
 }
 
 /// Where the pod is, or belongs. While one is deleted and its successor is there already, two have the same name.
 fn place(members: &[Uid], pods: &Pods, name: &Text, uid: Uid) -> Result<usize, usize> {
     members.binary_search_by(|other| {
-        let known = pods.get(other).map(|record| &record.pod.name);
+        let known = pods.get(*other).map(|record| &record.pod.name);
         // The pod itself may not be there yet, or any more.
         known.unwrap_or(name).cmp(name).then_with(|| other.cmp(&uid))
     })

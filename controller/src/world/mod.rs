@@ -11,6 +11,7 @@ mod nodes;
 mod orphans;
 mod overlaps;
 pub(crate) mod plan;
+mod pods;
 pub(crate) mod refusals;
 mod relist;
 mod remove;
@@ -41,10 +42,11 @@ use crate::observe::{
     content::{Content, Contents},
     records::Targets,
 };
-use members::{Members, Pods};
+use members::Members;
 use nodes::Nodes;
 use orphans::Orphans;
 use overlaps::Overlaps;
+use pods::Pods;
 use refusals::Refusals;
 use relist::Relists;
 use writes::Writes;
@@ -211,7 +213,6 @@ pub(crate) struct World {
     pub(crate) sets: HashMap<Uid, SetRecord>,
     chronicles: HashMap<Uid, ChronicleRecord>,
     pub(crate) revisions: HashMap<Uid, RevisionRecord>,
-    /// Boxed: a map has up to twice as many places as it holds, and both while it grows.
     pub(crate) pods: Pods,
     slices: HashMap<Uid, SliceRecord>,
     nodes: Nodes,
@@ -271,7 +272,7 @@ impl World {
     /// Has everything planned again, trusting nothing this process has done: after the claim was won.
     pub(crate) fn take_over(&mut self) {
         self.fenced.clear();
-        self.pods.values_mut().for_each(|record| record.fenced = false);
+        self.pods.iter_mut().for_each(|record| record.fenced = false);
         self.proofs.clear();
         self.dirty.extend(self.sets.keys().map(|uid| Owner::Set(*uid)));
         self.dirty.extend(self.deployments.keys().map(|uid| Owner::Deployment(*uid)));
@@ -325,7 +326,7 @@ impl World {
             Kind::Revision => {
                 self.revisions.get(&uid).map(|r| r.revision.rv).or_else(|| self.orphans.resource_version(uid))
             }
-            Kind::Pod => self.pods.get(&uid).map(|r| r.pod.rv).or_else(|| self.orphans.resource_version(uid)),
+            Kind::Pod => self.pods.get(uid).map(|r| r.pod.rv).or_else(|| self.orphans.resource_version(uid)),
             Kind::Claim => self.claims.get(&uid).map(|r| r.claim.rv),
             // Nothing is written to them; the live read before the point of no return compares slices, and nodes only make a unit wait.
             Kind::Slice | Kind::Node => None,

@@ -88,7 +88,7 @@ impl World {
         let journal: HashMap<Uid, &set::snapshot::Entry> =
             record.set.journal.iter().map(|entry| (entry.uid, entry)).collect();
         self.members.of(record.set.uid).iter().filter_map(move |uid| {
-            let PodRecord { pod, family, endpoints, fenced } = &**self.pods.get(uid)?;
+            let PodRecord { pod, family, endpoints, fenced } = self.pods.get(*uid)?;
             let proof = self.proofs.get(uid).filter(|(op, _)| pod.gate == Gate::Draining(*op));
             Some(PodView {
                 pod,
@@ -110,7 +110,7 @@ impl World {
         let drained: HashSet<Uid> = drained.iter().copied().collect();
         let pods = &self.pods;
         let is_stale =
-            |uid: &Uid| pods.get(uid).is_some_and(|r| r.family.set == set) && !drained.contains(uid);
+            |uid: &Uid| pods.get(*uid).is_some_and(|r| r.family.set == set) && !drained.contains(uid);
         self.proofs.retain(|uid, _| !is_stale(uid));
     }
 

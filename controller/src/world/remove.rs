@@ -51,7 +51,7 @@ impl World {
     /// The pod is no longer ours.
     pub(super) fn forget_pod(&mut self, uid: Uid) {
         self.proofs.remove(&uid);
-        if let Some(record) = self.pods.remove(&uid) {
+        if let Some(record) = self.pods.remove(uid) {
             let set = record.family.set;
             self.members.remove(&self.pods, set, &record.pod.name, uid);
             if record.endpoints.listed > 0 {

@@ -32,7 +32,7 @@ impl World {
         let mut touched: Vec<Uid> = Vec::new();
         for ((pod, serving), step) in before.iter().map(|e| (e, false)).chain(after.iter().map(|e| (e, true)))
         {
-            let figures = match self.pods.get_mut(&pod) {
+            let figures = match self.pods.get_mut(pod) {
                 Some(record) => &mut record.endpoints,
                 None => self.foreign_endpoints.entry(pod).or_default(),
             };
@@ -44,7 +44,7 @@ impl World {
         touched.sort_unstable();
         touched.dedup();
         for pod in touched {
-            if let Some(record) = self.pods.get(&pod) {
+            if let Some(record) = self.pods.get(pod) {
                 self.dirty.insert(Owner::Set(record.family.set));
             } else if self.foreign_endpoints.get(&pod).is_some_and(|e| e.listed == 0) {
                 self.foreign_endpoints.remove(&pod);
@@ -82,7 +82,7 @@ impl World {
     /// Whether this pod is known, and no endpoint that stands in the way of a drain by its InPlaceSet targets it.
     pub(crate) fn is_unserved(&self, owner: Owner, pod: Uid) -> bool {
         let Owner::Set(set) = owner else { return false };
-        let (Some(set), Some(pod)) = (self.sets.get(&set), self.pods.get(&pod)) else { return false };
+        let (Some(set), Some(pod)) = (self.sets.get(&set), self.pods.get(pod)) else { return false };
         pod.endpoints.counted_in(set.set.spec.traffic.mode).serving == 0
     }
 }

@@ -74,7 +74,7 @@ impl super::World {
 
     /// A write to the pod or InPlaceSet was acknowledged: nothing older can land on it any more.
     pub(crate) fn fence(&mut self, uid: Uid) {
-        if let Some(record) = self.pods.get_mut(&uid) {
+        if let Some(record) = self.pods.get_mut(uid) {
             record.fenced = true;
         } else if self.sets.contains_key(&uid) {
             self.fenced.insert(uid);
@@ -83,7 +83,7 @@ impl super::World {
 
     /// A write to the object may still be on its way.
     pub(crate) fn unfence(&mut self, uid: Uid) {
-        if let Some(record) = self.pods.get_mut(&uid) {
+        if let Some(record) = self.pods.get_mut(uid) {
             record.fenced = false;
         } else {
             self.fenced.remove(&uid);
@@ -92,7 +92,7 @@ impl super::World {
 
     /// A live read has shown the pod drained.
     pub(crate) fn prove(&mut self, pod: Uid, op: cafe_planner::identity::Op, at: cafe_planner::time::Millis) {
-        if self.pods.contains_key(&pod) {
+        if self.pods.contains(pod) {
             self.proofs.insert(pod, (op, at));
         }
     }
