@@ -7,7 +7,11 @@ mod settle;
 mod tests;
 mod wakes;
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use cafe_planner::time::Millis;
 use cafe_process::log::Look;
@@ -58,9 +62,9 @@ pub(crate) enum EngineError {
 /// Something that was waited for.
 enum Done {
     /// A call was answered, after this long.
-    Call(Box<Call>, Outcome<Answer>, std::time::Duration),
+    Call(Box<Call>, Outcome<Answer>, Duration),
     /// The object of a call whose outcome was lost has been read, which took so long.
-    Reread(Box<Call>, Result<Answer, CallError>, std::time::Duration),
+    Reread(Box<Call>, Result<Answer, CallError>, Duration),
 }
 
 /// The engine.
@@ -302,43 +306,47 @@ impl Engine {
                 }
             }
             Planned::Set(plan) => {
-                self.measured(owner, waiting, started, now.mono);
+                let took = self.measured(owner, waiting, started);
                 self.wake(owner, plan.wake.0, now.mono);
                 let Owner::Set(uid) = owner else { return };
                 if let Some(record) = self.world.sets.get(&uid) {
                     self.reporter.pod_notices(&record.namespace, plan.notices);
                     self.reporter.set_notices(&record.namespace, &record.set, plan.events);
                 }
-                for action in plan.actions {
+                let all_sent = plan.actions.into_iter().all(|action| {
                     let call = apply::set_call(&self.world, uid, action, now);
-                    if !self.dispatch(owner, call, now.mono) {
-                        return;
-                    }
-                }
+                    self.dispatch(owner, call, now.mono)
+                });
+                self.pause(owner, took, all_sent, now.mono);
             }
             Planned::Deployment(plan) => {
-                self.measured(owner, waiting, started, now.mono);
+                let took = self.measured(owner, waiting, started);
                 self.wake(owner, plan.wake.0, now.mono);
                 let Owner::Deployment(uid) = owner else { return };
                 if let Some(record) = self.world.deployments.get(&uid) {
                     self.reporter.notice(&record.deployment, plan.notices);
                 }
-                for step in plan.steps {
+                let all_sent = plan.steps.into_iter().all(|step| {
                     let call = apply::deployment_call(&self.world, uid, step);
-                    if !self.dispatch(owner, call, now.mono) {
-                        return;
-                    }
-                }
+                    self.dispatch(owner, call, now.mono)
+                });
+                self.pause(owner, took, all_sent, now.mono);
             }
         }
     }
 
-    fn measured(&mut self, owner: Owner, waiting: Instant, started: Instant, now: Millis) {
+    /// How long the plan took.
+    fn measured(&mut self, owner: Owner, waiting: Instant, started: Instant) -> Duration {
         let took = started.elapsed();
         self.tally.planned(&self.world, owner, started.saturating_duration_since(waiting), took);
-        let pause = self.pace.rest(took, self.in_flight.len());
+        took
+    }
+
+    /// After a plan the owner rests: what happens meanwhile is served by the next one, all at once.
+    fn pause(&mut self, owner: Owner, took: Duration, all_sent: bool, now: Millis) {
+        let pause = self.pace.rest(took, self.in_flight.len(), all_sent);
         if pause > 0 {
-            self.world.memory(owner).resting_until = Some(Millis(now.0 + pause));
+            self.world.memory(owner).pausing_until = Some(Millis(now.0 + pause));
         }
     }
 

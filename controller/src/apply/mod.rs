@@ -20,6 +20,7 @@ use crate::{
     client::{self, CallError, Outcome},
     observe::slim::{
         ClaimObject, DeploymentObject, PodObject, ReleaseObject, RevisionObject, SetObject, SliceVersions,
+        Versioned,
     },
     tally::edges::Edge,
     world::{Kind, Owner},
@@ -123,6 +124,8 @@ pub(crate) enum Answer {
     Claim(Box<ClaimObject>),
     /// Versions of EndpointSlices.
     Slices(SliceVersions),
+    /// A pod that was changed, in so far as it has this version now: what it has become is shown by the watch, which tells of it anyway.
+    Changed(u64),
     /// Something that brings nothing to see: a deletion under way.
     Nothing,
 }
@@ -130,10 +133,15 @@ pub(crate) enum Answer {
 /// Sends a call.
 pub(crate) async fn send(client: &Client, call: &mut Call) -> Outcome<Answer> {
     let request = std::mem::take(&mut call.request);
-    if call.verb == "delete" {
-        return client::call(client.request::<Value>(request)).await.map(|_| Answer::Nothing).into();
+    match (call.verb, call.kind) {
+        ("delete", _) => receive::<Value>(client, request).await.map(|_| Answer::Nothing).into(),
+        ("patch", Kind::Pod) => receive(client, request).await.map(changed).into(),
+        _ => fetch(client, call.kind, request).await.into(),
     }
-    fetch(client, call.kind, request).await.into()
+}
+
+fn changed(Versioned { metadata }: Versioned) -> Answer {
+    Answer::Changed(metadata.resource_version.parse().unwrap_or_default())
 }
 
 /// Sends a request that is answered by an object of `kind`.

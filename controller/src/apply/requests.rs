@@ -63,6 +63,14 @@ pub(super) fn create(kind: Kind, namespace: &str, body: &Value) -> Request<Vec<u
     request(Method::POST, &uri, "application/json", Some(body))
 }
 
+/// PATCH of a pod or, with `subresource` (`/status`), of a part of it. The answer leaves out what the watch shows anyway.
+pub(super) fn patch_pod(namespace: &str, name: &str, subresource: &str, body: &Value) -> Request<Vec<u8>> {
+    const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+    let mut request = patch(Kind::Pod, namespace, name, subresource, PatchType::Strategic, body);
+    request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static(METADATA));
+    request
+}
+
 /// PATCH of an object or, with `subresource` (`/status`), of a part of it.
 pub(super) fn patch(
     kind: Kind,

@@ -189,7 +189,7 @@ fn patch_pod(
     subresource: &str,
     body: &serde_json::Value,
 ) -> http::Request<Vec<u8>> {
-    requests::patch(Kind::Pod, &set.namespace, &on.pod, subresource, PatchType::Strategic, body)
+    requests::patch_pod(&set.namespace, &on.pod, subresource, body)
 }
 
 struct Builder<'a> {

@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-/// A plan that took longer makes its owner rest [`TIMES`] as long.
+/// A plan that took longer makes its owner rest [`TIMES`] as long, or [`TIMES_WITH_MORE_TO_SEND`].
 const LONG_PLAN: Duration = Duration::from_micros(100);
 
-/// Planning never takes more than a tenth of the thread.
-const TIMES: u32 = 10;
+/// Planning takes no more than a hundredth of the thread.
+const TIMES: u32 = 100;
+
+/// While plans ask for more than there is room for, the next one sends it: they take up to a tenth of the thread.
+const TIMES_WITH_MORE_TO_SEND: u32 = 10;
 
 /// A plan that took longer is not repeated for each of many answers.
 const WORTH_SHARING: Duration = Duration::from_micros(20);
@@ -15,7 +18,7 @@ const WORTH_SHARING: Duration = Duration::from_micros(20);
 const ANSWERED: u32 = 4;
 
 /// No rest is longer, whatever the plan took: people wait for what they have asked for.
-const LIMIT: Duration = Duration::from_millis(250);
+const LIMIT: Duration = Duration::from_secs(1);
 
 /// How many answers the mean remembers.
 const REMEMBERED: u32 = 16;
@@ -39,13 +42,15 @@ impl Pace {
         self.last = (in_flight > 0).then_some(now);
     }
 
-    /// How long an owner rests after a plan that took so long, while so many writes are on their way, in milliseconds.
-    pub(super) fn rest(&self, took: Duration, in_flight: usize) -> u64 {
+    /// How long an owner rests after a plan that took so long and had all that it asked for sent or not, while so many writes are on
+    /// their way, in milliseconds.
+    pub(super) fn rest(&self, took: Duration, in_flight: usize, all_sent: bool) -> u64 {
         let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
-        let long = if took > LONG_PLAN { took.saturating_mul(TIMES).min(LIMIT) } else { Duration::ZERO };
+        let times = if all_sent { TIMES } else { TIMES_WITH_MORE_TO_SEND };
+        let long = if took > LONG_PLAN { took.saturating_mul(times) } else { Duration::ZERO };
         let busy =
             if took > WORTH_SHARING { self.gap.saturating_mul(in_flight) / ANSWERED } else { Duration::ZERO };
-        u64::try_from(long.max(busy.min(LIMIT)).as_millis()).unwrap_or_default()
+        u64::try_from(long.max(busy).min(LIMIT).as_millis()).unwrap_or_default()
     }
 }
 
@@ -63,7 +68,7 @@ mod tests {
     }
 
     fn rest(pace: &Pace, took: u64, in_flight: usize) -> u64 {
-        pace.rest(Duration::from_micros(took), in_flight)
+        pace.rest(Duration::from_micros(took), in_flight, true)
     }
 
     #[test]
@@ -71,16 +76,23 @@ mod tests {
         let pace = every(2);
         assert_eq!(rest(&pace, 15, 64), 0, "a plan that costs nothing");
         assert_eq!(rest(&pace, 60, 0), 0, "nothing is on its way: whatever happens is answered at once");
-        assert_eq!(rest(&pace, 2_000, 0), 20, "a tenth of the thread");
+        assert_eq!(rest(&pace, 2_000, 0), 200, "a hundredth of the thread");
         assert_eq!(rest(&pace, 60, 64), 31, "until a quarter is answered");
     }
 
     #[test]
     fn no_rest_is_longer_than_people_would_notice() {
         assert_eq!(rest(&every(8), 60, 64), 127, "until a quarter is answered");
-        assert_eq!(rest(&every(100), 60, 64), 250);
-        assert_eq!(rest(&every(100), 1_000_000, 64), 250);
-        assert_eq!(rest(&every(100), 36_000, 0), 250, "a plan that takes long by itself");
+        assert_eq!(rest(&every(100), 60, 64), 1_000);
+        assert_eq!(rest(&every(100), 1_000_000, 64), 1_000);
+        assert_eq!(rest(&every(100), 36_000, 0), 1_000, "a plan that takes long by itself");
+    }
+
+    #[test]
+    fn a_plan_that_has_more_to_send_is_not_far_from_the_next() {
+        let after = |pace: &Pace, took| pace.rest(Duration::from_micros(took), 64, false);
+        assert_eq!(after(&every(0), 2_000), 20, "a tenth of the thread");
+        assert_eq!(after(&every(2), 400), 31, "until a quarter is answered");
     }
 
     #[test]

@@ -45,6 +45,16 @@ impl Engine {
         self.world.mark(call.owner);
         let retry = outcome.retry();
         match outcome {
+            Outcome::Applied(answer) if has_changed_nothing(&call, &answer) => {
+                tracing::warn!(
+                    decision = call.decision,
+                    namespace = &*call.namespace,
+                    name = &*call.name,
+                    "the API server took it and changed nothing: does an admission webhook undo it? Tries again later"
+                );
+                self.release(&call);
+                self.leave_alone(&call, Some(Retry::Backoff), "");
+            }
             Outcome::Applied(answer) => self.applied(&call, answer),
             outcome if call.kind == Kind::Release => self.not_on_record(call, &outcome),
             Outcome::Conflict | Outcome::Gone => {
@@ -118,7 +128,7 @@ impl Engine {
             }
             return;
         }
-        let deletes = matches!(answer, Answer::Nothing);
+        let is_shown_later = matches!(answer, Answer::Nothing | Answer::Changed(_));
         let born = match (&call.target, &answer) {
             (Target::NewSet, Answer::Set(set)) => {
                 set.metadata.0.uid.as_deref().and_then(|uid| uid.parse().ok())
@@ -132,7 +142,7 @@ impl Engine {
         self.release(call);
         if let Target::Existing { uid, rv } = call.target {
             self.world.fence(uid);
-            if deletes {
+            if is_shown_later {
                 self.world.fell_behind(call.kind, uid, rv);
             }
         }
@@ -168,7 +178,7 @@ impl Engine {
             Answer::Revision(o) => world.see_answer(Kind::Revision, *o, World::see_revision),
             Answer::Pod(o) => world.see_answer(Kind::Pod, *o, World::see_pod),
             Answer::Claim(o) => world.see_answer(Kind::Claim, *o, World::see_claim),
-            Answer::Slices(_) | Answer::Nothing => {}
+            Answer::Slices(_) | Answer::Changed(_) | Answer::Nothing => {}
         }
     }
 
@@ -334,6 +344,11 @@ impl Engine {
         memory.failures = memory.failures.saturating_add(1);
         self.world.mark(owner);
     }
+}
+
+/// Whether a write of which the watch would have to tell has left its object as it was.
+fn has_changed_nothing(call: &Call, answer: &Answer) -> bool {
+    matches!((&call.target, answer), (Target::Existing { rv, .. }, Answer::Changed(version)) if version == rv)
 }
 
 /// How long to pause after a failure that so many went before in a row, in milliseconds.

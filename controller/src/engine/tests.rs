@@ -4,15 +4,22 @@ use std::{
     time::Duration,
 };
 
+use cafe_planner::{
+    identity::Uid,
+    set::{Action, action::On},
+};
 use futures::stream::{self, BoxStream, SelectAll};
 use http::{Method, Request, Response};
 use kube::{client::Body, core::DeserializeGuard, runtime::watcher::Event};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::observe::{
-    content::Content,
-    slim::{PodObject, SetObject},
+use crate::{
+    observe::{
+        content::Content,
+        slim::{PodObject, SetObject},
+    },
+    world::refusals::Refused,
 };
 
 pub(super) const UID: &str = "00000000-0000-0000-0000-0000000000aa";
@@ -224,6 +231,63 @@ async fn a_write_that_is_refused_holds_no_other_pod_back() {
         .unwrap();
     let tries = api.written.lock().unwrap().iter().filter(|written| to("web-1")(written)).count();
     assert_eq!(tries, 1, "what was refused is left alone for a while");
+}
+
+/// The same pod, seen later and no further.
+fn later(pod: PodObject, version: u64) -> Observed {
+    let mut pod = pod;
+    pod.metadata.0.resource_version = Some(version.to_string());
+    Observed::Pod(Event::Apply(pod))
+}
+
+fn writes_to(written: &[(Method, String)], pod: &str) -> usize {
+    let path = format!("/pods/{pod}/status");
+    written.iter().filter(|(method, uri)| *method == Method::PATCH && uri.ends_with(&path)).count()
+}
+
+#[tokio::test]
+async fn a_pod_that_was_written_to_is_left_alone_until_its_watch_shows_that() {
+    let api = Api::default();
+    let first = {
+        let api = api.clone();
+        async move {
+            api.until(|written| writes_to(written, "web-1") == 1).await;
+            // Has the set planned once more, while what became of the first pod is not known.
+            Observed::Pod(Event::Apply(pod(2, true)))
+        }
+    };
+    let second = {
+        let api = api.clone();
+        async move {
+            api.until(|written| writes_to(written, "web-2") == 1).await;
+            assert_eq!(writes_to(&api.written.lock().unwrap(), "web-1"), 1, "not known to be necessary");
+            later(pod(1, true), 51)
+        }
+    };
+    let shown = stream::once(first).chain(stream::once(second)).boxed();
+    let engine = engine_that_sees(&api, vec![pod(1, true), pod(2, false)], shown);
+    let again = api.until(|written| writes_to(written, "web-1") == 2);
+    tokio::time::timeout(Duration::from_millis(TICK / 2), engine.run(again))
+        .await
+        .expect("written to again")
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_write_that_changed_nothing_is_not_repeated_at_once() {
+    let (set, pod_of_it): (Uid, Uid) = (UID.parse().unwrap(), Uid(1));
+    let on = On { pod: "web-1".into(), uid: pod_of_it, rv: 20 };
+    let mut engine = engine_that_sees(&Api::default(), vec![pod(1, true)], stream::pending().boxed());
+    engine.drain_frames();
+    let now = engine.clock.now();
+    for (version, is_left_alone) in [(21, false), (20, true)] {
+        let call = apply::set_call(&engine.world, set, Action::PutBack { on: on.clone() }, now).unwrap();
+        let answer = Outcome::Applied(Answer::Changed(version));
+        engine.settle(Done::Call(Box::new(call), answer, Duration::ZERO));
+        let refusals = &engine.world.memory(Owner::Set(set)).refusals;
+        let until = refusals.until(Refused::Object(pod_of_it), now.mono);
+        assert_eq!(until.is_some(), is_left_alone, "{version}");
+    }
 }
 
 /// What the admin port says of the event loop.

@@ -384,15 +384,21 @@ impl EndpointConditions {
 /// Which slices there are in which versions, as the live read before the point of no return gets it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct SliceVersions {
-    pub(crate) metadata: ListVersion,
+    pub(crate) metadata: Version,
     /// `null` where there are none.
     pub(crate) items: Option<Vec<SliceVersion>>,
 }
 
-/// When a list was made.
+/// An object of which nothing else is read than its version.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Versioned {
+    pub(crate) metadata: Version,
+}
+
+/// When a list was made, or what version an object has.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct ListVersion {
+pub(crate) struct Version {
     pub(crate) resource_version: String,
 }
 

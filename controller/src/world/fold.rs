@@ -187,6 +187,7 @@ impl World {
             self.end_rest(Owner::Deployment(uid));
         }
         self.writes.saw(uid, deployment.rv);
+        self.end_pause(Owner::Deployment(uid));
         self.mark(Owner::Deployment(uid));
         let record = DeploymentRecord { deployment, content };
         if before != Some(record.deployment.generation) {
@@ -223,6 +224,7 @@ impl World {
             None => Census::default(),
         };
         self.writes.saw(uid, set.rv);
+        self.end_pause(Owner::Set(uid));
         self.mark(Owner::Set(uid));
         if let Some(owner) = set.owner {
             self.sets_of.entry(owner).or_default().insert(uid);
@@ -327,6 +329,13 @@ impl World {
         self.members.remove(&self.pods, from, &record.pod.name, uid);
         self.members.insert(&self.pods, to, &record.pod.name, uid);
         self.mark(Owner::Set(from));
+    }
+
+    /// The owner itself has changed, not one of its many pods: a group may begin with it.
+    fn end_pause(&mut self, owner: Owner) {
+        if let Some(memory) = self.memory.get_mut(&owner) {
+            memory.pausing_until = None;
+        }
     }
 
     /// The owner has changed: what was refused before may be what has just been mended.

@@ -202,8 +202,10 @@ pub(crate) struct Memory {
     pub(crate) status_written: Option<Millis>,
     /// Failures in a row.
     pub(crate) failures: u32,
-    /// Not to be planned before this.
+    /// Not to be planned before this, after a failure.
     pub(crate) resting_until: Option<Millis>,
+    /// Not to be planned for what its pods do before this: one plan serves much of it.
+    pub(crate) pausing_until: Option<Millis>,
 }
 
 /// Everything the controller knows.

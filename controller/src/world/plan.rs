@@ -27,7 +27,8 @@ pub(crate) enum Planned {
 impl World {
     /// Plans one owner.
     pub(crate) fn plan(&mut self, owner: Owner, now: Now) -> Planned {
-        let resting = self.memory.get(&owner).and_then(|m| m.resting_until).filter(|until| *until > now.mono);
+        let rests = |memory: &Memory| memory.resting_until.max(memory.pausing_until);
+        let resting = self.memory.get(&owner).and_then(rests).filter(|until| *until > now.mono);
         if resting.is_some() {
             return Planned::Nothing(resting);
         }

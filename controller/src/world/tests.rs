@@ -124,6 +124,24 @@ fn a_write_that_met_something_newer_keeps_its_pod_busy_until_that_is_seen() {
 }
 
 #[test]
+fn what_its_pods_do_waits_for_the_end_of_a_pause_and_what_becomes_of_the_set_ends_it() {
+    let mut world = World::default();
+    let (owner, now) = (Owner::Set(key(9)), cafe_planner::time::Now::default());
+    let set = |version: u64| {
+        let mut set = alone(9, "web", "web", "2026-01-01T00:00:00Z");
+        set.metadata.0.resource_version = Some(version.to_string());
+        set
+    };
+    let pauses = |world: &mut World| matches!(world.plan(owner, now), super::plan::Planned::Nothing(Some(_)));
+    world.see_set(set(5));
+    world.memory(owner).pausing_until = Some(Millis(100));
+    pods(&mut world, Event::Apply(pod(1, 7)));
+    assert!(pauses(&mut world));
+    world.see_set(set(6));
+    assert!(!pauses(&mut world), "a group may begin with it");
+}
+
+#[test]
 fn a_set_whose_cafedeployment_lost_a_race_for_it_is_planned_once_the_write_has_ended() {
     let set = |rv: u64| -> SetObject {
         serde_json::from_value(json!({
