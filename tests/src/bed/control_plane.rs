@@ -1,7 +1,6 @@
 //! etcd, kube-apiserver, kube-controller-manager, kube-scheduler and the simulated kubelets: their flags.
 
 use std::fmt::Display;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +11,7 @@ use super::components::Components;
 use super::kubeconfig::{self, Credentials};
 use super::options::{LIFTED, Options};
 use super::ports::Ports;
+use super::replace::replace;
 use super::{CONTROLLER, stages};
 
 /// The components of the control plane. They start in this order and stop in the opposite one.
@@ -69,8 +69,8 @@ impl<'a> ControlPlane<'a> {
             };
             plane.write_kubeconfig(user, &credentials)?;
         }
-        fs::write(plane.audit_policy(), audit_policy())?;
-        fs::write(plane.stages(), stages::kwok_configuration())?;
+        replace(&plane.audit_policy(), audit_policy().as_bytes())?;
+        replace(&plane.stages(), stages::kwok_configuration().as_bytes())?;
         Ok(plane)
     }
 

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
+
+use super::replace::replace;
 
 /// How a user proves who they are.
 pub(super) enum Credentials<'a> {
@@ -35,8 +37,7 @@ pub(super) fn write(
         "contexts": [{ "name": "bed", "context": { "cluster": "bed", "user": user } }],
         "current-context": "bed",
     });
-    std::fs::write(file, serde_json::to_vec_pretty(&config)?)
-        .with_context(|| format!("cannot write {}", file.display()))
+    replace(file, &serde_json::to_vec_pretty(&config)?)
 }
 
 /// Writes a kubeconfig for a server that speaks plain HTTP and asks nobody who they are.
@@ -49,6 +50,5 @@ pub(super) fn write_plain(file: &Path, server: &str) -> Result<()> {
         "contexts": [{ "name": "bed", "context": { "cluster": "bed", "user": "" } }],
         "current-context": "bed",
     });
-    std::fs::write(file, serde_json::to_vec_pretty(&config)?)
-        .with_context(|| format!("cannot write {}", file.display()))
+    replace(file, &serde_json::to_vec_pretty(&config)?)
 }

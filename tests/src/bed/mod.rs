@@ -23,6 +23,7 @@ pub(crate) mod nodes;
 mod options;
 mod ports;
 mod process;
+mod replace;
 mod shared;
 pub mod stages;
 mod state;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::ports::{self, Ports, Reservation};
+use super::replace::replace;
 
 const FILE: &str = "bed.json";
 
@@ -32,12 +33,9 @@ impl State {
         Ok((state, Some(reservation)))
     }
 
-    /// Remembers. Written aside and moved, so that an interrupted command leaves no damaged file.
+    /// Remembers.
     pub(super) fn save(&self, dir: &Path) -> Result<()> {
-        let (file, aside) = (dir.join(FILE), dir.join("bed.json.new"));
-        fs::write(&aside, serde_json::to_vec_pretty(self)?)
-            .and_then(|()| fs::rename(&aside, &file))
-            .with_context(|| format!("cannot write {}", file.display()))
+        replace(&dir.join(FILE), &serde_json::to_vec_pretty(self)?)
     }
 
     /// What is remembered, if the folder is a bed.
