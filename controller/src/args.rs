@@ -75,7 +75,7 @@ pub(crate) struct RunArgs {
     pub(crate) admin_address: SocketAddr,
 
     /// Writes that may be on their way to the API server at once.
-    #[arg(long, env = "CAFE_WRITES_IN_FLIGHT", value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, env = "CAFE_WRITES_IN_FLIGHT", value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) writes_in_flight: u16,
 
     /// How it logs.
@@ -135,7 +135,7 @@ mod tests {
     fn defaults_suit_a_cluster() {
         let args = run(&["--namespace", "cafe-system"]).unwrap();
         assert_eq!(args.admin_address.to_string(), "0.0.0.0:8080");
-        assert_eq!((args.writes_in_flight, args.lease_duration()), (64, Duration::from_secs(15)));
+        assert_eq!((args.writes_in_flight, args.lease_duration()), (32, Duration::from_secs(15)));
         assert_eq!(args.log.log_format, LogFormat::Json);
         assert!(!args.identity.is_empty() && args.watch_namespaces.is_empty() && !args.no_leader_election);
     }

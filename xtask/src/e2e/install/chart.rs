@@ -63,7 +63,7 @@ impl Chart {
             "--set",
             &tag,
             "--set",
-            "writesInFlight=32",
+            "writesInFlight=48",
             "--wait",
         ])
         .await
