@@ -228,6 +228,22 @@ async fn a_new_image_is_a_new_container_after_the_restart_time() {
 }
 
 #[tokio::test]
+async fn the_restart_time_is_spread_by_the_pods_uid() {
+    let stage = Stage::set().await;
+    for name in ["web", "clock", "later"] {
+        stage.create(name, json!({}), json!({})).await;
+        stage.other_until(name, "ready", |pod| is(pod, "Ready", "True")).await;
+        let times = json!({ "sim.cafe.dev/restart": "100ms", "sim.cafe.dev/spread": "2s" });
+        stage.update_other(name, "app:v2", times).await;
+        let after = stage.other_until(name, "started again", |pod| app(pod)["restartCount"] == 1).await;
+        let uid = after["metadata"]["uid"].as_str().unwrap();
+        let part = u64::from_str_radix(&uid[uid.len() - 4..], 16).unwrap() * 2_000 / 65_536;
+        let waited = start(&after) - stop(&after).unwrap();
+        assert!(waited >= 100 + part, "{waited} ms, of which {part} are its own");
+    }
+}
+
+#[tokio::test]
 async fn an_image_that_cannot_be_pulled_is_left_by_the_next_update() {
     let stage = Stage::set().await;
     stage.create("web", json!({}), json!({})).await;

@@ -5,6 +5,7 @@
 //! | `sim.cafe.dev/restart: <duration>` | time between the end of the old container and the start of the new one |
 //! | `sim.cafe.dev/stop: <duration>` | time the old container takes to stop, and a deleted pod to go; until then the status shows the new generation as observed and the old container running |
 //! | `sim.cafe.dev/ready-delay: <duration>` | time between a container's start and its readiness |
+//! | `sim.cafe.dev/spread: <duration>` | comes on top of the restart time and of the time until readiness: a part of it that the pod's uid decides, so that pods which stop together do not start together |
 //! | `sim.cafe.dev/image-pull-error: "true"` | the next container waits with `ImagePullBackOff` until this is taken off |
 //! | `sim.cafe.dev/crash: "true"` | the next container starts, ends with an error and waits with `CrashLoopBackOff`; it is tried again every 10 s |
 //! | `sim.cafe.dev/same-digest: "true"` | the next container's image has the old imageID (two tags of one digest) |
@@ -120,7 +121,7 @@ const RUN_DELAY: &str = r#"
 wanted as $wanted
 | [statuses[].state.terminated.message | strings | tonumber] as $stopped
 | [statuses[] | select(.state.waiting.reason == "CrashLoopBackOff" and .image == $wanted[.name])] as $crashed
-| if $stopped != [] then ($stopped | max) + milliseconds("restart")
+| if $stopped != [] then ($stopped | max) + milliseconds("restart") + spread
   elif $crashed != [] and says("crash") and (pull_again | not) then
       ($crashed | map(.lastState.terminated.message | tonumber) | min) + 10000
   else 0 end
@@ -129,8 +130,8 @@ wanted as $wanted
 
 /// The container's ID ends with the moment of its start in milliseconds.
 const PROBE_DELAY: &str = r#"
-milliseconds("ready-delay") as $all
-| [unprobed[] | .containerID | split("/") | last | tonumber] | max + $all - now * 1000 | in_milliseconds
+milliseconds("ready-delay") as $all | spread as $spread
+| [unprobed[] | .containerID | split("/") | last | tonumber] | max + $all + $spread - now * 1000 | in_milliseconds
 "#;
 
 /// The configuration file for `kwok`: its options and all stages. Documents in JSON, which is YAML too.

@@ -19,15 +19,16 @@ const STEADY: Duration = Duration::from_secs(60);
 pub(crate) async fn play(bed: &Bed, subject: &Subject, pods: usize, figures: &mut Figures) -> Result<()> {
     let course = Course { bed, subject, pods, repeats: 1 };
     let mut log = Log { bed, subject, log: bed.audit(), looks: 0 };
-    let shape = Shape { pods, budget: 100, groups: 1, restart: 0 };
+    let shape = Shape { pods, budget: 100, groups: 1, restart: 0, spread: 0 };
     let mut work = course.create(shape, &mut Figures::default()).await?;
     log.quiet().await?;
     work.release().await?;
     count(&log.quiet().await?, subject, pods, figures);
     work.remove().await?;
 
-    // At most a tenth of the pods is out at once, and takes its time: the API server has time to spare, also when many come back together.
-    let shape = Shape { pods, budget: 10, groups: 1, restart: 2000 };
+    // At most a tenth of the pods is out at once, and each takes a time of its own: the API server has time to spare. Containers that
+    // start in the same millisecond would all be put back at once, and most of a reaction would be the wait for the others' writes.
+    let shape = Shape { pods, budget: 10, groups: 1, restart: 1000, spread: 4000 };
     let mut work = course.create(shape, &mut Figures::default()).await?;
     log.quiet().await?;
     work.release().await?;

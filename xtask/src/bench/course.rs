@@ -69,7 +69,7 @@ impl Course<'_> {
     /// As fast as it goes, then in groups with containers that take their time.
     pub(crate) async fn play(&self, speed: &Calibration) -> Result<Figures> {
         let mut figures = Figures::default();
-        let fast = Shape { pods: self.pods, budget: 100, groups: 1, restart: 0 };
+        let fast = Shape { pods: self.pods, budget: 100, groups: 1, restart: 0, spread: 0 };
         let mut work = self.create(fast, &mut figures).await?;
         // The first release after a start pays for connections and warm caches.
         work.release().await?;
@@ -81,7 +81,7 @@ impl Course<'_> {
         self.idle(&mut figures).await?;
         work.remove().await?;
 
-        let slow = Shape { pods: self.pods, budget: 25, groups: 5, restart: RESTART };
+        let slow = Shape { pods: self.pods, budget: 25, groups: 5, restart: RESTART, spread: 0 };
         let mut work = self.create(slow, &mut Figures::default()).await?;
         for _ in 0..self.repeats {
             let released = work.release().await?;
@@ -106,7 +106,7 @@ impl Course<'_> {
     /// What grows with the number of pods.
     pub(crate) async fn play_large(&self) -> Result<Figures> {
         let mut figures = Figures::default();
-        let shape = Shape { pods: self.pods, budget: 25, groups: 1, restart: 0 };
+        let shape = Shape { pods: self.pods, budget: 25, groups: 1, restart: 0, spread: 0 };
         let mut work = self.create(shape, &mut figures).await?;
         for _ in 0..self.repeats {
             let released = work.release().await?;
@@ -307,9 +307,9 @@ mod tests {
     #[test]
     fn the_floor_is_what_the_slower_of_writes_and_restarts_allows() {
         let speed = Calibration { writes_per_s: 330.0, latency_ms_p50: 4.0 };
-        let fast = Shape { pods: 200, budget: 100, groups: 1, restart: 0 };
+        let fast = Shape { pods: 200, budget: 100, groups: 1, restart: 0, spread: 0 };
         assert!((floor(&fast, &speed) - (0.05 + 200.0 * 7.4 / 330.0)).abs() < 1e-9);
-        let slow = Shape { pods: 50, budget: 25, groups: 5, restart: 1000 };
+        let slow = Shape { pods: 50, budget: 25, groups: 5, restart: 1000, spread: 0 };
         assert!((floor(&slow, &speed) - 5.0 * (0.05 + 1.0 + 40.0 / 330.0)).abs() < 1e-9);
     }
 }

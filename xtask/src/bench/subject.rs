@@ -32,6 +32,8 @@ pub(crate) struct Shape {
     pub(crate) groups: usize,
     /// Milliseconds that a container takes to start again.
     pub(crate) restart: u32,
+    /// Milliseconds of which each pod takes a part of its own on top.
+    pub(crate) spread: u32,
 }
 
 impl Shape {
@@ -98,9 +100,14 @@ impl Subject {
 
     /// How long a container takes to start, in milliseconds, in the words of the simulated kubelet. In place it starts again; in another
     /// pod it starts for the first time. One that starts at once is ready at once: a probe would be another write.
-    fn pace(&self, restart: u32) -> Value {
+    fn pace(&self, Shape { restart, spread, .. }: &Shape) -> Value {
         let delay = if self.is_in_place() { "sim.cafe.dev/restart" } else { "sim.cafe.dev/ready-delay" };
-        if restart == 0 { json!({}) } else { json!({ (delay): format!("{restart}ms") }) }
+        let annotations = [(delay, restart), ("sim.cafe.dev/spread", spread)];
+        annotations
+            .into_iter()
+            .filter(|(_, time)| **time > 0)
+            .map(|(name, time)| (name, json!(format!("{time}ms"))))
+            .collect()
     }
 
     pub(crate) fn manifest(&self, shape: &Shape) -> Value {
@@ -113,7 +120,7 @@ impl Subject {
                 "replicas": shape.pods,
                 "selector": { "matchLabels": { "app": NAME } },
                 "template": {
-                    "metadata": { "labels": { "app": NAME }, "annotations": self.pace(shape.restart) },
+                    "metadata": { "labels": { "app": NAME }, "annotations": self.pace(shape) },
                     "spec": { "containers": [{ "name": "app", "image": image("v1") }] },
                 },
             },

@@ -6,6 +6,9 @@ def says($name): annotation($name) == "true";
 # A duration as Go writes it ("1m30s", "500ms"), in milliseconds; 0 when there is none.
 def milliseconds($name): [annotation($name) | scan("([0-9.]+)(ms|s|m|h)")
     | (.[0] | tonumber) * {"ms": 1, "s": 1000, "m": 60000, "h": 3600000}[.[1]]] | add // 0;
+# The pod's own part of the spread: the last four digits of its uid, of all that there could be.
+def spread: milliseconds("spread") * ((.metadata.uid // "0000")[-4:]
+    | explode | reduce .[] as $digit (0; . * 16 + $digit - (if $digit < 97 then 48 else 87 end))) / 65536;
 def in_milliseconds: [., 0] | max | floor | "\(.)ms";
 # The containers that run for long, by name, with their images: native sidecars too.
 def wanted: [(.spec.initContainers // [])[] | select(.restartPolicy == "Always")] + .spec.containers
